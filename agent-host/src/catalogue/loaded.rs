@@ -1,0 +1,125 @@
+//! One checker in memory. Everything that is asked of the sandbox's loader is asked here.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use picket_proto::agent::v1::FailureClass;
+use picket_sandbox::component::{Checker, CompileCache, Import, LoadError};
+use picket_sandbox::engine::SandboxEngine;
+use picket_sandbox::report::{Descriptor, Need};
+use picket_sandbox::run::{self, Failure, RunOutcome, RunSpec};
+
+use crate::runner::convert;
+
+/// Why a file is no checker.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckerError {
+    /// It can't be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// It doesn't describe itself.
+    #[error("the checker loads, but it can't describe itself: {0}")]
+    Describe(#[from] Failure),
+    /// A bug of ours.
+    #[error("loading it failed, which is a bug of agent-host: {0}")]
+    Crashed(#[from] tokio::task::JoinError),
+}
+
+/// Why it isn't known what a configuration needs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NeedsError {
+    /// The checker refuses the configuration.
+    #[error("{0}")]
+    InvalidConfig(String),
+    /// Anything else.
+    #[error("{1}")]
+    Failed(FailureClass, String),
+}
+
+/// Loads checkers into one engine.
+#[derive(Clone)]
+pub struct Loader {
+    engine: SandboxEngine,
+    cache: Option<Arc<CompileCache>>,
+}
+
+impl std::fmt::Debug for Loader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Loader")
+    }
+}
+
+impl Loader {
+    /// A loader; with a cache, what was compiled once is only read.
+    #[must_use]
+    pub fn new(engine: SandboxEngine, cache: Option<CompileCache>) -> Self {
+        Self {
+            engine,
+            cache: cache.map(Arc::new),
+        }
+    }
+
+    /// Inspects, compiles and describes a file.
+    ///
+    /// # Errors
+    /// It is no checker that this host can run, in a sentence that says what to do.
+    pub async fn load(&self, file: &Path) -> Result<LoadedChecker, CheckerError> {
+        let (engine, cache, path) = (self.engine.clone(), self.cache.clone(), file.to_path_buf());
+        let compile = move || Checker::load_file(&engine, &path, cache.as_deref());
+        let checker = tokio::task::spawn_blocking(compile).await??;
+        let descriptor = checker.describe().await?;
+        Ok(LoadedChecker { checker, descriptor })
+    }
+}
+
+/// A checker that can run, and what it says of itself.
+#[derive(Clone, Debug)]
+pub struct LoadedChecker {
+    checker: Checker,
+    descriptor: Descriptor,
+}
+
+impl LoadedChecker {
+    /// What it says of itself.
+    #[must_use]
+    pub fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    /// SHA-256 of the component, hexadecimal.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        self.checker.sha256()
+    }
+
+    /// Bytes of the component.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.checker.size()
+    }
+
+    /// All that it could ever ask the host for.
+    #[must_use]
+    pub fn imports(&self) -> &[Import] {
+        self.checker.imports()
+    }
+
+    /// What a configuration (a JSON object) needs.
+    ///
+    /// # Errors
+    /// The checker refuses the configuration, or fails.
+    pub async fn needs(&self, config: &str) -> Result<Vec<Need>, NeedsError> {
+        self.checker
+            .needs(config)
+            .await
+            .map_err(|failure| match convert::class(failure.class) {
+                FailureClass::InvalidConfig => NeedsError::InvalidConfig(failure.message),
+                class => NeedsError::Failed(class, failure.message),
+            })
+    }
+
+    /// Runs a check once.
+    pub async fn run(&self, spec: RunSpec) -> RunOutcome {
+        run::run(&self.checker, spec).await
+    }
+}

@@ -1,0 +1,116 @@
+//! What goes wrong on the command line, and the exit codes.
+
+use std::fmt::Write;
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use picket_identity::bundle::BundleError;
+use picket_identity::credential::CredentialError;
+
+use crate::app::StartError;
+use crate::catalogue::loaded::CheckerError;
+use crate::config::{LoadError, Problems};
+use crate::identity::IdentityError;
+
+/// Found problems.
+pub(crate) const FOUND_PROBLEMS: u8 = 1;
+const UNAVAILABLE: u8 = 69;
+const BUG: u8 = 70;
+const REFUSED: u8 = 77;
+const CONFIGURATION: u8 = 78;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The configuration can't be read, or is wrong.
+    #[error("{0}")]
+    Config(#[from] LoadError),
+    /// The files of checks are wrong.
+    #[error("{problems}{}", .unreadable.join("\n"))]
+    Checks {
+        /// What is wrong in them.
+        problems: Problems,
+        /// What can't even be read.
+        unreadable: Vec<String>,
+    },
+    /// The agent doesn't start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The identity can't be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// A bundle is refused.
+    #[error("bundle {}: {source}; nothing was changed", path.display())]
+    Bundle {
+        /// The bundle's file.
+        path: PathBuf,
+        /// Why.
+        source: Box<BundleError>,
+    },
+    /// A key can't be made.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+    /// A file is no checker.
+    #[error("{}: {source}", path.display())]
+    Checker {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: CheckerError,
+    },
+    /// A name isn't known.
+    #[error("{0}")]
+    Unknown(String),
+    /// A file or folder can't be read or written.
+    #[error("can't {action} {}: {source}", path.display())]
+    Io {
+        /// What was to be done.
+        action: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Something is there that would be overwritten.
+    #[error("{} exists already and is left as it is; choose another folder with --dir", .0.display())]
+    Exists(PathBuf),
+    /// The output can't be written.
+    #[error("can't write the output: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl CliError {
+    /// What the program exits with.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Config(_) | Self::Checks { .. } | Self::Identity(_) | Self::Exists(_) => CONFIGURATION,
+            Self::Start(error) => error.exit_code(),
+            Self::Bundle { .. } => REFUSED,
+            Self::Credential(CredentialError::Crypto(_)) => BUG,
+            Self::Credential(_) => CONFIGURATION,
+            Self::Checker { .. } | Self::Unknown(_) => FOUND_PROBLEMS,
+            Self::Io { .. } | Self::Output(_) => UNAVAILABLE,
+        })
+    }
+
+    /// The whole of it, as it is written to stderr.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let problems = match self {
+            Self::Config(LoadError::Problems(problems)) => problems,
+            Self::Checks { problems, .. } => problems,
+            other => return format!("error: {other}\n"),
+        };
+        let is_coloured = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let mut text = problems.render(is_coloured);
+        if let Self::Checks { unreadable, .. } = self {
+            for problem in unreadable {
+                // Writing to a String can't fail.
+                let _ = writeln!(text, "error: {problem}");
+            }
+        }
+        text
+    }
+}

@@ -1,0 +1,126 @@
+//! `agent-host init`.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use picket_identity::bundle;
+use picket_identity::credential::PrivateKey;
+use picket_identity::name::{AgentName, TenantSlug};
+use picket_identity::pem;
+
+use super::CliError;
+use super::output;
+use crate::spool::disk::{Disk, RealDisk};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The tenant that this agent belongs to
+    #[arg(long)]
+    tenant: TenantSlug,
+    /// The agent's name
+    #[arg(long)]
+    name: AgentName,
+    /// Where to write agent.toml and the folders
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    dir: PathBuf,
+    /// The address that gateways will connect to
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:7443")]
+    listen: SocketAddr,
+}
+
+pub(super) fn init(args: &Args) -> Result<ExitCode, CliError> {
+    let config = args.dir.join("agent.toml");
+    if config.exists() {
+        return Err(CliError::Exists(config));
+    }
+    let identity = args.dir.join("identity");
+    for folder in ["data", "checkers", "checks.d", "identity", "secrets"] {
+        make_folder(&args.dir.join(folder))?;
+    }
+    let key_path = bundle::key_path(&identity);
+    let key = if key_path.exists() {
+        // Its certificate may be on the way already.
+        PrivateKey::load(&key_path)?
+    } else {
+        let key = PrivateKey::generate()?;
+        key.store(&key_path)?;
+        key
+    };
+    let request = bundle::request_path(&identity);
+    let csr = key.csr(&format!("{}.{}", args.name, args.tenant))?;
+    write(&request, pem::request(&csr).as_bytes())?;
+    // Last: where it exists, everything else does.
+    write(&config, text(args).as_bytes())?;
+    output::line(request.display().to_string())?;
+    let mut talk = std::io::stderr().lock();
+    writeln!(
+        talk,
+        "wrote {}. Next: give {} to the platform's operator, who runs\n  platform agent add --tenant {} --name {} --endpoint THIS-HOST:{} --csr request.csr --out bundle.json\nand then, with the bundle that comes back:\n  agent-host enroll bundle.json --config {}",
+        config.display(),
+        request.display(),
+        args.tenant,
+        args.name,
+        args.listen.port(),
+        config.display(),
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn make_folder(path: &Path) -> Result<(), CliError> {
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path);
+    made.map_err(|source| CliError::Io {
+        action: "make",
+        path: path.to_path_buf(),
+        source,
+    })
+}
+
+fn write(path: &Path, text: &[u8]) -> Result<(), CliError> {
+    RealDisk.replace(path, text).map_err(|source| CliError::Io {
+        action: "write",
+        path: path.to_path_buf(),
+        source,
+    })
+}
+
+fn text(args: &Args) -> String {
+    format!(
+        r#"# The agent {name} of tenant {tenant}. Relative paths start at this file.
+
+# Where gateways connect to, over mutual TLS.
+listen = "{listen}"
+# Results that wait for a gateway, compiled checkers, checkers' state.
+data_dir = "data"
+# Drop *.wasm here; no restart is needed.
+checkers_dir = "checkers"
+# Drop *.toml with checks here; no restart is needed.
+checks_dir = "checks.d"
+identity_dir = "identity"
+# One file for each secret, readable by this user alone.
+secrets_dir = "secrets"
+
+[spool]
+# Beyond it the oldest results are dropped, and the platform shows the gap.
+quota = "256 MiB"
+
+[limits]
+concurrent_runs = 32
+# For each run.
+memory = "64 MiB"
+cpu = "1s"
+
+# Prometheus metrics, on loopback only.
+# [metrics]
+# listen = "127.0.0.1:9464"
+"#,
+        name = args.name,
+        tenant = args.tenant,
+        listen = args.listen,
+    )
+}

@@ -1,0 +1,52 @@
+//! The program: arguments, log, runtime, exit code.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use picket_agent_host::cli::{Cli, LogFormat};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match start(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            // Nothing is left to tell it to if stderr is gone.
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            // EX_SOFTWARE, a bug; EX_* are those of sysexits.h.
+            ExitCode::from(70)
+        }
+    }
+}
+
+fn start(cli: Cli) -> anyhow::Result<ExitCode> {
+    log_to_stderr(&cli);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the system refuses threads; look at the limits of this user (ulimit -u)")?;
+    let executed = runtime.block_on(cli.execute());
+    // What still runs has been drained, or is abandoned on purpose.
+    runtime.shutdown_background();
+    Ok(executed.unwrap_or_else(|error| {
+        let _ = std::io::stderr().write_all(error.render().as_bytes());
+        error.exit_code()
+    }))
+}
+
+fn log_to_stderr(cli: &Cli) {
+    // A command's own errors are its answer; the log of what it loads on the way would only be in between.
+    let default = if cli.is_run() { "info" } else { "off" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let is_coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(is_coloured);
+    match cli.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+}

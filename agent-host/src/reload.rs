@@ -1,0 +1,184 @@
+//! Keeps checks, checkers and schedule in step with what the customer puts into the folders.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use picket_identity::name::CheckName;
+use tokio_util::sync::CancellationToken;
+
+use crate::catalogue::Catalogue;
+use crate::catalogue::loaded::Loader;
+use crate::config::{AgentConfig, CheckSet};
+use crate::identity::IdentityStore;
+use crate::internal_events as events;
+use crate::runner::Checks;
+use crate::runner::prepared::Prepared;
+use crate::schedule::Scheduler;
+use crate::schedule::plan::Plan;
+use crate::watch::FolderWatch;
+
+/// What is there now, for everybody to look at.
+#[derive(Clone, Debug, Default)]
+pub struct Inventory {
+    /// The checks.
+    pub checks: Arc<ArcSwap<Checks>>,
+    /// The checkers.
+    pub catalogue: Arc<ArcSwap<Catalogue>>,
+}
+
+/// Looks at the folders and publishes what it finds.
+#[derive(Debug)]
+pub struct Reloader {
+    config: AgentConfig,
+    loader: Loader,
+    set: CheckSet,
+    inventory: Inventory,
+    told: BTreeMap<CheckName, String>,
+    told_files: Vec<String>,
+}
+
+impl Reloader {
+    /// Has looked at nothing yet.
+    #[must_use]
+    pub fn new(config: AgentConfig, loader: Loader) -> Self {
+        Self {
+            config,
+            loader,
+            set: CheckSet::default(),
+            inventory: Inventory::default(),
+            told: BTreeMap::new(),
+            told_files: Vec::new(),
+        }
+    }
+
+    /// What it publishes to.
+    #[must_use]
+    pub fn inventory(&self) -> Inventory {
+        self.inventory.clone()
+    }
+
+    /// The checks' files as they were read.
+    #[must_use]
+    pub fn set(&self) -> &CheckSet {
+        &self.set
+    }
+
+    /// Looks once. What can't be read stays as it was.
+    pub async fn look(&mut self) {
+        self.look_at_checkers().await;
+        if let Err(error) = self.set.reload(&self.config.checks_dir) {
+            events::folder_unreadable(&self.config.checks_dir, &error);
+        }
+        self.tell_files();
+        let catalogue = self.inventory.catalogue.load_full();
+        let before = self.inventory.checks.load_full();
+        let mut checks = Checks::new();
+        for (name, configured) in self.set.checks() {
+            let prepared = Prepared::make(name, configured, &catalogue, before.get(name)).await;
+            checks.insert(name.clone(), prepared);
+        }
+        self.tell_problems(&checks);
+        self.inventory.checks.store(Arc::new(checks));
+    }
+
+    async fn look_at_checkers(&mut self) {
+        let mut catalogue = Catalogue::clone(&self.inventory.catalogue.load());
+        match catalogue.rescan(&self.config.checkers_dir, &self.loader).await {
+            Ok(changes) => {
+                events::checkers_changed(&changes);
+                let usable = catalogue
+                    .entries()
+                    .values()
+                    .filter(|entry| entry.checker.is_some())
+                    .count();
+                let problems = catalogue
+                    .entries()
+                    .values()
+                    .filter(|entry| entry.problem.is_some())
+                    .count();
+                events::checkers_counted(usable, problems);
+                if !changes.is_empty() {
+                    self.inventory.catalogue.store(Arc::new(catalogue));
+                }
+            }
+            Err(error) => events::folder_unreadable(&self.config.checkers_dir, &error),
+        }
+    }
+
+    /// Each problem is told once, not at each look.
+    fn tell_problems(&mut self, checks: &Checks) {
+        let problems: BTreeMap<_, _> = checks
+            .values()
+            .filter_map(|check| Some((check.name.clone(), check.problem()?.to_owned())))
+            .collect();
+        for (check, problem) in &problems {
+            if self.told.get(check) != Some(problem) {
+                events::check_problem(check, problem);
+            }
+        }
+        events::checks_counted(checks.len(), problems.len());
+        self.told = problems;
+    }
+
+    fn tell_files(&mut self) {
+        let problems = self.set.problems().iter().map(crate::config::Problem::sentence);
+        let all: Vec<String> = problems.chain(self.set.unreadable().iter().cloned()).collect();
+        for problem in all.iter().filter(|problem| !self.told_files.contains(problem)) {
+            events::check_file_problem(problem);
+        }
+        events::check_files_read(self.set.problems(), self.set.unreadable());
+        self.told_files = all;
+    }
+
+    /// What is to be scheduled. A check without a good configuration has no interval, and so no turn.
+    #[must_use]
+    pub fn plans(&self, agent: &str) -> Vec<(CheckName, Plan)> {
+        let checks = self.inventory.checks.load();
+        let configured = checks
+            .values()
+            .filter_map(|check| Some((&check.name, check.config.as_ref()?)));
+        configured
+            .map(|(name, config)| {
+                (
+                    name.clone(),
+                    Plan::new(agent, name.as_str(), config.interval, config.jitter),
+                )
+            })
+            .collect()
+    }
+
+    /// Watches everything that it looks at. To be begun before the first look, so that no change is missed.
+    #[must_use]
+    pub fn watch(&self) -> FolderWatch {
+        let config = &self.config;
+        FolderWatch::new(&[
+            config.checkers_dir.clone(),
+            config.checks_dir.clone(),
+            config.identity_dir.clone(),
+        ])
+    }
+
+    /// Goes on looking until `shutdown`.
+    pub async fn follow(
+        mut self,
+        mut watch: FolderWatch,
+        scheduler: Scheduler,
+        identity: Arc<IdentityStore>,
+        shutdown: CancellationToken,
+    ) {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = watch.changed() => {}
+            }
+            // Reading a few small files of a local folder; the key must be read anew to be compared.
+            let store = Arc::clone(&identity);
+            let reloaded = tokio::task::spawn_blocking(move || store.reload()).await;
+            debug_assert!(reloaded.is_ok(), "reloading an identity never panics");
+            self.look().await;
+            let agent = identity.current().identity().id().to_string();
+            scheduler.replace(self.plans(&agent));
+        }
+    }
+}

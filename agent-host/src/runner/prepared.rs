@@ -1,0 +1,206 @@
+//! A configured check with its checker, its grants, and what it lacks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use picket_identity::name::CheckName;
+use picket_proto::agent::v1::FailureClass;
+use picket_sandbox::grant::GrantSet;
+
+use crate::catalogue::Catalogue;
+use crate::catalogue::loaded::{LoadedChecker, NeedsError};
+use crate::config::{CheckConfig, Configured};
+
+/// Why a check can't run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// No checker, or a broken one.
+    NoChecker(String),
+    /// Grants that its configuration needs and that `allow` doesn't give.
+    Denied(String),
+    /// The checker refuses the configuration.
+    InvalidConfig(String),
+    /// `needs` failed in another way.
+    Failed(FailureClass, String),
+    /// The configuration on disk was never right.
+    Broken(String),
+}
+
+/// A check, ready to run or with the reason why it isn't.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// Its name.
+    pub name: CheckName,
+    /// What it was made of; `None` where the configuration was never right.
+    pub config: Option<CheckConfig>,
+    /// The checker.
+    pub checker: Option<Arc<LoadedChecker>>,
+    /// What it may use.
+    pub grants: Arc<GrantSet>,
+    /// From run to run.
+    pub interval: Duration,
+    /// For one run.
+    pub timeout: Duration,
+    obstacle: Option<Obstacle>,
+    /// What is wrong with the configuration on disk, while the last good version goes on.
+    stale: Option<String>,
+}
+
+impl Prepared {
+    /// Puts a check together with what the catalogue has. Takes `before` over where nothing about it changed.
+    pub async fn make(
+        name: &CheckName,
+        configured: &Configured,
+        catalogue: &Catalogue,
+        before: Option<&Arc<Self>>,
+    ) -> Arc<Self> {
+        let Some(config) = &configured.check else {
+            let problem = configured.problem.clone().unwrap_or_default();
+            return Arc::new(Self::broken(name, problem));
+        };
+        let found = catalogue.find(&config.checker);
+        if let (Some(before), Ok(checker)) = (before, &found)
+            && before.is_made_of(config, checker)
+        {
+            if before.stale == configured.problem {
+                return Arc::clone(before);
+            }
+            return Arc::new(Self {
+                stale: configured.problem.clone(),
+                ..Self::clone(before)
+            });
+        }
+        // Parsed once already when the file was read.
+        let grants = Arc::new(GrantSet::parse(&config.allow).unwrap_or_default());
+        let (checker, obstacle) = match found {
+            Ok(checker) => {
+                let obstacle = missing(name, config, &grants, &checker).await;
+                (Some(checker), obstacle)
+            }
+            Err(error) => (None, Some(Obstacle::NoChecker(error.to_string()))),
+        };
+        Arc::new(Self {
+            name: name.clone(),
+            config: Some(config.clone()),
+            checker,
+            grants,
+            interval: config.interval,
+            timeout: config.timeout,
+            obstacle,
+            stale: configured.problem.clone(),
+        })
+    }
+
+    fn broken(name: &CheckName, problem: String) -> Self {
+        Self {
+            name: name.clone(),
+            config: None,
+            checker: None,
+            grants: Arc::default(),
+            interval: Duration::ZERO,
+            timeout: Duration::ZERO,
+            obstacle: Some(Obstacle::Broken(problem)),
+            stale: None,
+        }
+    }
+
+    fn is_made_of(&self, config: &CheckConfig, checker: &Arc<LoadedChecker>) -> bool {
+        self.config.as_ref() == Some(config)
+            && self
+                .checker
+                .as_ref()
+                .is_some_and(|mine| Arc::ptr_eq(mine, checker))
+    }
+
+    /// Why it can't run as it should, in words; `None` where all is well.
+    #[must_use]
+    pub fn problem(&self) -> Option<&str> {
+        match &self.obstacle {
+            Some(
+                Obstacle::NoChecker(text)
+                | Obstacle::Denied(text)
+                | Obstacle::InvalidConfig(text)
+                | Obstacle::Failed(_, text)
+                | Obstacle::Broken(text),
+            ) => Some(text),
+            None => self.stale.as_deref(),
+        }
+    }
+
+    /// What stops it from running, as a result says it.
+    #[must_use]
+    pub fn obstacle(&self) -> Option<(FailureClass, String)> {
+        let (class, text) = match self.obstacle.as_ref()? {
+            Obstacle::NoChecker(text) => (FailureClass::NoChecker, text),
+            Obstacle::Denied(text) => (FailureClass::Denied, text),
+            Obstacle::InvalidConfig(text) | Obstacle::Broken(text) => (FailureClass::InvalidConfig, text),
+            Obstacle::Failed(class, text) => (*class, text),
+        };
+        Some((class, text.clone()))
+    }
+
+    /// The checker as results name it: what it describes itself as, else what the check calls it.
+    #[must_use]
+    pub fn checker_name(&self) -> &str {
+        match (&self.checker, &self.config) {
+            (Some(checker), _) => &checker.descriptor().name,
+            (None, Some(config)) => &config.checker,
+            (None, None) => "",
+        }
+    }
+
+    /// The checker's version; empty where there is none.
+    #[must_use]
+    pub fn checker_version(&self) -> &str {
+        self.checker
+            .as_ref()
+            .map_or("", |checker| &checker.descriptor().version)
+    }
+
+    /// The configuration that the checker is given.
+    #[must_use]
+    pub fn config_json(&self) -> String {
+        self.config
+            .as_ref()
+            .map_or_else(|| "{}".to_owned(), |config| config.config.to_string())
+    }
+}
+
+async fn missing(
+    name: &CheckName,
+    config: &CheckConfig,
+    grants: &GrantSet,
+    checker: &LoadedChecker,
+) -> Option<Obstacle> {
+    let needs = match checker.needs(&config.config.to_string()).await {
+        Ok(needs) => needs,
+        Err(NeedsError::InvalidConfig(message)) => {
+            return Some(Obstacle::InvalidConfig(format!(
+                "check `{name}`, [check.{name}.config]: {message}"
+            )));
+        }
+        Err(NeedsError::Failed(class, message)) => {
+            return Some(Obstacle::Failed(class, format!("check `{name}`: {message}")));
+        }
+    };
+    let missing: Vec<_> = needs
+        .iter()
+        .filter(|need| grants.satisfies(&need.grant).is_err())
+        .collect();
+    if missing.is_empty() {
+        return None;
+    }
+    let reasons: Vec<String> = missing
+        .iter()
+        .map(|need| format!("{} ({})", need.grant, need.reason))
+        .collect();
+    let mut lines = config.allow.clone();
+    lines.extend(missing.iter().map(|need| need.grant.to_string()));
+    let allow: Vec<String> = lines.iter().map(|line| format!("{line:?}")).collect();
+    Some(Obstacle::Denied(format!(
+        "check `{name}` needs what it isn't granted: {}; write `allow = [{}]` in [check.{name}] of {}",
+        reasons.join(", "),
+        allow.join(", "),
+        config.file.display(),
+    )))
+}

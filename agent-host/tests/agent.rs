@@ -1,0 +1,13 @@
+//! The agent as gateways and customers meet it: a whole one, on port 0, with real certificates, a real sandbox, and real
+//! files. One program, so that it is linked once.
+
+#[path = "agent/bad_input.rs"]
+mod bad_input;
+#[path = "agent/command_line.rs"]
+mod command_line;
+#[path = "agent/hot_reload.rs"]
+mod hot_reload;
+#[path = "agent/pull.rs"]
+mod pull;
+#[path = "agent/world.rs"]
+mod world;

@@ -1,0 +1,187 @@
+//! The program: its output, its sentences, its exit codes.
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use crate::world::World;
+
+fn agent_host(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_agent-host"))
+        .current_dir(folder)
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn init_writes_everything_and_never_overwrites() {
+    let folder = tempfile::tempdir().unwrap();
+    let init = [
+        "init",
+        "--tenant",
+        "acme",
+        "--name",
+        "berlin-1",
+        "--listen",
+        "127.0.0.1:0",
+    ];
+    let output = agent_host(folder.path(), &init);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let request = text(&output.stdout);
+    assert!(
+        std::fs::read_to_string(folder.path().join(request.trim()))
+            .unwrap()
+            .contains("CERTIFICATE REQUEST")
+    );
+    assert!(agent_host(folder.path(), &["check", "config"]).status.success());
+    assert_eq!(agent_host(folder.path(), &init).status.code(), Some(78));
+    let run = agent_host(folder.path(), &["run"]);
+    assert_eq!(run.status.code(), Some(78));
+    assert!(
+        text(&run.stderr).contains("agent-host enroll"),
+        "{}",
+        text(&run.stderr)
+    );
+}
+
+#[test]
+fn usage_errors_exit_with_2_and_unreadable_configurations_with_78() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(
+        agent_host(folder.path(), &["init", "--tenant", "A", "--name", "b"])
+            .status
+            .code(),
+        Some(2)
+    );
+    let output = agent_host(folder.path(), &["check", "config"]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(
+        text(&output.stderr).contains("agent-host init"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn check_config_shows_the_snippets_of_all_files() {
+    let world = World::not_enrolled();
+    world.write(
+        "checks.d/a.toml",
+        "[check.web]\nchecker = \"http\"\nintervall = \"30s\"\n",
+    );
+    world.write("checks.d/b.toml", "[check.dns\n");
+    let output = agent_host(&world.path(""), &["check", "config"]);
+    assert_eq!(output.status.code(), Some(78));
+    let shown = text(&output.stderr);
+    for words in [
+        "a.toml:3:1",
+        "did you mean `interval`?",
+        "b.toml:1:",
+        "intervall = \"30s\"",
+    ] {
+        assert!(shown.contains(words), "{words} is not in\n{shown}");
+    }
+}
+
+#[tokio::test]
+async fn enroll_installs_a_bundle_and_refuses_a_foreign_one() {
+    let world = World::not_enrolled();
+    let foreign = World::new();
+    std::fs::write(world.path("foreign.json"), foreign.bundle().to_json().unwrap()).unwrap();
+    let output = agent_host(&world.path(""), &["enroll", "foreign.json"]);
+    assert_eq!(output.status.code(), Some(77), "{}", text(&output.stderr));
+    std::fs::write(world.path("bundle.json"), world.bundle().to_json().unwrap()).unwrap();
+    let output = agent_host(&world.path(""), &["enroll", "bundle.json"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout).trim(), world.agent_id().to_string());
+    let shown = agent_host(&world.path(""), &["cert", "show", "-o", "json"]);
+    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(shown["spiffe_id"], world.agent_id().to_string());
+}
+
+#[test]
+fn check_run_shows_a_result_and_nagios_understands_it() {
+    let world = World::new();
+    world.install_guest("noop");
+    world.add_check("nothing", "noop", "");
+    world.add_check("missing", "nope", "");
+    let run = |arguments: &[&str]| agent_host(&world.path(""), arguments);
+    let output = run(&["check", "run", "nothing", "--nagios"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stdout).starts_with("OK: "),
+        "{}",
+        text(&output.stdout)
+    );
+    assert_eq!(
+        run(&["check", "run", "missing", "--nagios"]).status.code(),
+        Some(3)
+    );
+    let output = run(&["check", "run", "nothin"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains("did you mean `nothing`?"),
+        "{}",
+        text(&output.stderr)
+    );
+    let listed = run(&["check", "list", "-o", "json"]);
+    assert_eq!(listed.status.code(), Some(1), "one of them has a problem");
+    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!(listed["items"].as_array().unwrap().len(), 2);
+    assert!(run(&["checker", "list"]).status.success());
+    let inspected = run(&["checker", "inspect", "checkers/noop.wasm"]);
+    assert!(
+        text(&inspected.stdout).contains("can't: "),
+        "{}",
+        text(&inspected.stdout)
+    );
+    assert_eq!(run(&["checker", "inspect", "agent.toml"]).status.code(), Some(1));
+}
+
+#[test]
+fn run_writes_its_ready_file_and_ends_in_order_on_sigterm() {
+    let world = World::new();
+    world.install_guest("noop");
+    world.add_check("nothing", "noop", "");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_agent-host"))
+        .current_dir(world.path(""))
+        .args(["run", "--config", "agent.toml", "--ready-file", "ready.json"])
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !world.path("ready.json").exists() {
+        assert!(
+            Instant::now() < deadline && child.try_wait().unwrap().is_none(),
+            "it didn't get ready"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let ready: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(world.path("ready.json")).unwrap()).unwrap();
+    assert_eq!(ready["pid"], child.id());
+    assert!(
+        ready["addresses"]["grpc"]
+            .as_str()
+            .unwrap()
+            .starts_with("127.0.0.1:")
+    );
+    assert!(ready["addresses"]["metrics"].is_string());
+    let status = agent_host(&world.path(""), &["status", "-o", "json"]);
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(status["running"], true);
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        assert!(Instant::now() < deadline, "it didn't end");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(status.code(), Some(0));
+}

@@ -1,0 +1,109 @@
+//! What a customer changes while the agent runs.
+
+use picket_proto::agent::v1::{CheckDescription, FailureClass, RunCheckRequest};
+
+use crate::world::{Gateway, World, eventually};
+
+async fn check(gateway: &Gateway, name: &str) -> Option<CheckDescription> {
+    let mut client = gateway.client.clone();
+    let description = client
+        .describe(picket_proto::agent::v1::DescribeRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    description.checks.into_iter().find(|check| check.name == name)
+}
+
+#[tokio::test]
+async fn a_dropped_checker_and_check_work_without_a_restart_and_go_when_removed() {
+    let world = World::new();
+    let running = world.start().await;
+    let gateway = world.gateway(&running).await;
+    world.add_check("nothing", "noop", "");
+    let problem = eventually("the check", || check(&gateway, "nothing"))
+        .await
+        .problem;
+    assert!(
+        problem.contains("put noop.wasm into the checkers folder"),
+        "{problem}"
+    );
+    world.install_guest("noop");
+    let is_well = || async {
+        check(&gateway, "nothing")
+            .await
+            .filter(|check| check.problem.is_empty())
+    };
+    eventually("the checker", is_well).await;
+    let request = RunCheckRequest {
+        check: "nothing".to_owned(),
+    };
+    eventually("a run", || async {
+        gateway.client.clone().run_check(request.clone()).await.ok()
+    })
+    .await;
+    std::fs::remove_file(world.path("checks.d/nothing.toml")).unwrap();
+    let is_gone = || async { check(&gateway, "nothing").await.is_none().then_some(()) };
+    eventually("the check to go", is_gone).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_broken_replacement_is_shown_and_the_good_version_goes_on() {
+    let world = World::new();
+    world.install_guest("noop");
+    world.add_check("nothing", "noop", "");
+    let running = world.start().await;
+    let mut gateway = world.gateway(&running).await;
+    let before = gateway.describe().await.checkers[0].clone();
+    std::fs::write(world.path("checkers/noop.wasm"), "not wasm at all").unwrap();
+    let client = gateway.client.clone();
+    let broken = eventually("the problem", || async {
+        let description = client
+            .clone()
+            .describe(picket_proto::agent::v1::DescribeRequest {})
+            .await
+            .unwrap();
+        description
+            .into_inner()
+            .checkers
+            .into_iter()
+            .find(|checker| !checker.problem.is_empty())
+    })
+    .await;
+    assert_eq!(broken.digest, before.digest);
+    assert!(broken.problem.contains("noop.wasm"), "{}", broken.problem);
+    let request = RunCheckRequest {
+        check: "nothing".to_owned(),
+    };
+    let answer = eventually("a run", || async {
+        gateway.client.clone().run_check(request.clone()).await.ok()
+    })
+    .await;
+    assert_eq!(
+        answer.into_inner().result.unwrap().failure(),
+        FailureClass::Unspecified
+    );
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_used_without_a_restart_and_a_broken_one_is_not() {
+    let world = World::new();
+    let running = world.start().await;
+    let serial = async || {
+        let connection = world.dial(&running, &world.gateway_for("acme")).await.unwrap();
+        connection.verified.serial().to_string()
+    };
+    let before = serial().await;
+    world.enroll();
+    let is_new = || async { (serial().await != before).then_some(()) };
+    eventually("the new certificate", is_new).await;
+    let good = serial().await;
+    world.write("identity/leaf.pem", "-----BEGIN CERTIFICATE-----\n");
+    world.add_check("nothing", "noop", "");
+    let gateway = world.gateway(&running).await;
+    // The folders are looked at together: once the check is there, the identity has been looked at as well.
+    eventually("the check", || check(&gateway, "nothing")).await;
+    assert_eq!(serial().await, good);
+    running.stop().await;
+}

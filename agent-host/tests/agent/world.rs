@@ -1,0 +1,336 @@
+//! A platform's certificate authorities, one agent's folders, and gateways that dial it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use picket_agent_host::app::{App, Running, StartError};
+use picket_agent_host::config::AgentConfig;
+use picket_identity::bundle::{self, IdentityBundle};
+use picket_identity::connect::{Connection, DialError, DialLimits, connect};
+use picket_identity::credential::{Credential, PrivateKey};
+use picket_identity::name::TenantSlug;
+use picket_identity::spiffe::{SpiffeId, TrustDomain};
+use picket_identity::tls;
+use picket_identity::verify::{AgentExpectation, Serials, Trust, now};
+use picket_issuing::{CertificateAuthority, Intermediate, Issued, PublicKey};
+use picket_proto::agent::v1::agent_client::AgentClient;
+use picket_proto::agent::v1::pull_request::Kind as Ask;
+use picket_proto::agent::v1::pull_response::Kind as Answer;
+use picket_proto::agent::v1::{
+    BatchHeader, BatchPayload, CheckResult, DescribeRequest, DescribeResponse, PullAcknowledge, PullRequest,
+    PullStart, SealedBatch,
+};
+use prost::Message;
+use tonic::transport::Channel;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Where the guests are that tests run.
+pub(crate) fn guest(name: &str) -> PathBuf {
+    let folder = std::env::var_os("PICKET_GUESTS_DIR").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/guests"),
+        PathBuf::from,
+    );
+    let path = folder.join(format!("{name}.wasm"));
+    assert!(
+        path.exists(),
+        "{} is missing: build the guests with `cargo xtask checkers`, or name their folder in PICKET_GUESTS_DIR",
+        path.display()
+    );
+    path
+}
+
+pub(crate) struct World {
+    folder: tempfile::TempDir,
+    platform: TrustDomain,
+    root: CertificateAuthority,
+    gateway_ca: CertificateAuthority,
+    tenant_ca: CertificateAuthority,
+    tenant: TenantSlug,
+}
+
+impl World {
+    /// An enrolled agent `berlin-1` of `acme`, with no checks.
+    pub(crate) fn new() -> Self {
+        let world = Self::not_enrolled();
+        world.enroll();
+        world
+    }
+
+    pub(crate) fn not_enrolled() -> Self {
+        let platform: TrustDomain = "picket.example".parse().unwrap();
+        let tenant: TenantSlug = "acme".parse().unwrap();
+        let root = CertificateAuthority::new_root(&platform, now()).unwrap();
+        let gateway_ca = root.new_intermediate(Intermediate::Gateway, now()).unwrap();
+        let tenant_ca = root
+            .new_intermediate(Intermediate::Tenant(tenant.clone()), now())
+            .unwrap();
+        let world = Self {
+            folder: tempfile::tempdir().unwrap(),
+            platform,
+            root,
+            gateway_ca,
+            tenant_ca,
+            tenant,
+        };
+        for folder in ["checkers", "checks.d"] {
+            std::fs::create_dir(world.path(folder)).unwrap();
+        }
+        world.write(
+            "agent.toml",
+            "listen = \"127.0.0.1:0\"\n[metrics]\nlisten = \"127.0.0.1:0\"\n",
+        );
+        PrivateKey::generate()
+            .unwrap()
+            .store(&bundle::key_path(&world.path("identity")))
+            .unwrap();
+        world
+    }
+
+    /// Issues a new certificate for the agent's key, as a bundle.
+    pub(crate) fn bundle(&self) -> IdentityBundle {
+        let key = PrivateKey::load(&bundle::key_path(&self.path("identity"))).unwrap();
+        let public = PublicKey::from_request(&key.csr("berlin-1.acme").unwrap()).unwrap();
+        let issued = self
+            .tenant_ca
+            .issue_agent(&public, &"berlin-1".parse().unwrap(), 24 * HOUR, now())
+            .unwrap();
+        IdentityBundle::for_agent(
+            self.agent_id(),
+            &issued.certificate,
+            &issued.issuer,
+            self.root.certificate_der(),
+            &[self.gateway_ca.certificate_der().clone()],
+        )
+    }
+
+    pub(crate) fn enroll(&self) {
+        bundle::install(&self.path("identity"), &self.bundle(), now()).unwrap();
+    }
+
+    pub(crate) fn agent_id(&self) -> SpiffeId {
+        SpiffeId::Agent {
+            platform: self.platform.clone(),
+            tenant: self.tenant.clone(),
+            agent: "berlin-1".parse().unwrap(),
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    pub(crate) fn install_guest(&self, name: &str) {
+        // Renamed into place, as a careful customer would: no half-copied file is ever seen.
+        let temporary = self.path("checkers").join(format!(".{name}"));
+        std::fs::copy(guest(name), &temporary).unwrap();
+        std::fs::rename(temporary, self.path("checkers").join(format!("{name}.wasm"))).unwrap();
+    }
+
+    pub(crate) fn add_check(&self, name: &str, checker: &str, more: &str) {
+        let text =
+            format!("[check.{name}]\nchecker = \"{checker}\"\ninterval = \"1s\"\njitter = \"0s\"\n{more}\n");
+        self.write(&format!("checks.d/{name}.toml"), &text);
+    }
+
+    pub(crate) fn config(&self) -> AgentConfig {
+        AgentConfig::load(&self.path("agent.toml")).unwrap()
+    }
+
+    pub(crate) async fn try_start(&self) -> Result<Running, StartError> {
+        App::start(self.config()).await
+    }
+
+    pub(crate) async fn start(&self) -> Running {
+        self.try_start().await.unwrap()
+    }
+
+    /// A gateway of this platform for a tenant.
+    pub(crate) fn gateway_for(&self, tenant: &str) -> Credential {
+        let (key, public) = key();
+        let (name, tenant) = ("gw-1".parse().unwrap(), tenant.parse().unwrap());
+        let issued = self
+            .gateway_ca
+            .issue_gateway_for_tenant(&public, &name, &tenant, HOUR, now())
+            .unwrap();
+        credential(key, issued)
+    }
+
+    /// Another agent of the same tenant, as a client.
+    pub(crate) fn other_agent(&self) -> Credential {
+        let (key, public) = key();
+        credential(
+            key,
+            self.tenant_ca
+                .issue_agent(&public, &"paris-1".parse().unwrap(), HOUR, now())
+                .unwrap(),
+        )
+    }
+
+    pub(crate) async fn dial(
+        &self,
+        running: &Running,
+        credential: &Credential,
+    ) -> Result<Connection, DialError> {
+        let trust = Trust::new(
+            self.root.certificate_der().clone(),
+            [self.tenant_ca.certificate_der().clone()],
+        )
+        .unwrap();
+        let expected = AgentExpectation {
+            platform: self.platform.clone(),
+            tenant: self.tenant.clone(),
+            agent: "berlin-1".parse().unwrap(),
+            trust,
+            serials: Serials::default(),
+        };
+        let tls = tls::gateway_dialling_agent(credential, expected).unwrap();
+        connect(
+            &running.addresses().grpc.to_string(),
+            &tls,
+            &DialLimits::default(),
+        )
+        .await
+    }
+
+    pub(crate) async fn gateway(&self, running: &Running) -> Gateway {
+        let connection = self.dial(running, &self.gateway_for("acme")).await.unwrap();
+        Gateway {
+            client: AgentClient::new(connection.channel.clone()),
+            connection,
+        }
+    }
+}
+
+fn key() -> (PrivateKey, PublicKey) {
+    let key = PrivateKey::generate().unwrap();
+    let public = PublicKey::from_request(&key.csr("x").unwrap()).unwrap();
+    (key, public)
+}
+
+fn credential(key: PrivateKey, issued: Issued) -> Credential {
+    Credential::new(key, vec![issued.certificate, issued.issuer]).unwrap()
+}
+
+/// A connected gateway.
+pub(crate) struct Gateway {
+    pub(crate) client: AgentClient<Channel>,
+    connection: Connection,
+}
+
+/// An opened batch, with everything about it checked as the platform would.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) header: BatchHeader,
+    pub(crate) results: Vec<CheckResult>,
+}
+
+/// A pull's start.
+pub(crate) fn start(stream: &str, committed_seq: u64, follow: bool) -> PullStart {
+    PullStart {
+        stream: stream.to_owned(),
+        committed_seq,
+        follow,
+        credit: 100,
+        max_batch_bytes: 1 << 20,
+    }
+}
+
+pub(crate) fn ask(kind: Ask) -> PullRequest {
+    PullRequest { kind: Some(kind) }
+}
+
+pub(crate) fn acknowledge(stream: &str, seq: u64) -> PullRequest {
+    ask(Ask::Acknowledge(PullAcknowledge {
+        stream: stream.to_owned(),
+        seq,
+    }))
+}
+
+impl Gateway {
+    pub(crate) async fn describe(&mut self) -> DescribeResponse {
+        self.client
+            .describe(DescribeRequest {})
+            .await
+            .unwrap()
+            .into_inner()
+    }
+
+    /// One poll: the batches, up to idle and the end of the stream.
+    pub(crate) async fn poll(&mut self, start: PullStart) -> Vec<Opened> {
+        let mut answers = self
+            .client
+            .pull(tokio_stream::iter([ask(Ask::Start(start))]))
+            .await
+            .unwrap()
+            .into_inner();
+        let mut batches = Vec::new();
+        let mut is_idle = false;
+        while let Some(answer) = answers.message().await.unwrap() {
+            assert!(!is_idle, "idle is the last answer of a poll");
+            match answer.kind.unwrap() {
+                Answer::Batch(batch) => batches.push(self.open(&batch)),
+                Answer::Idle(idle) => {
+                    assert!(idle.now_unix_ms > 0 && idle.spool.is_some());
+                    is_idle = true;
+                }
+            }
+        }
+        assert!(is_idle, "a poll ends with idle");
+        batches
+    }
+
+    pub(crate) fn open(&self, batch: &SealedBatch) -> Opened {
+        let leaf = self.connection.verified.leaf();
+        picket_identity::credential::verify_signature(
+            leaf,
+            b"picket-batch-1",
+            &batch.header,
+            &batch.signature,
+        )
+        .unwrap();
+        let header = BatchHeader::decode(batch.header.clone()).unwrap();
+        assert_eq!(header.spiffe_id, self.connection.verified.id().to_string());
+        assert_eq!(
+            header.certificate_serial,
+            self.connection.verified.serial().to_string()
+        );
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &batch.payload);
+        assert_eq!(header.payload_sha256, digest.as_ref());
+        let opened = zstd::bulk::decompress(&batch.payload, header.opened_size as usize).unwrap();
+        assert_eq!(opened.len() as u64, header.opened_size);
+        let results = BatchPayload::decode(opened.as_slice()).unwrap().results;
+        assert_eq!(results.len() as u64, header.last_seq - header.first_seq + 1);
+        Opened { header, results }
+    }
+}
+
+/// Waits for a thing, up to a deadline.
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut look: impl FnMut() -> F,
+) -> T {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "waited too long for {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Waits until the spool holds so many results.
+pub(crate) async fn results(running: &Running, count: u64) {
+    eventually("results", || async {
+        (running.spool().view().last_seq() >= count).then_some(())
+    })
+    .await;
+}

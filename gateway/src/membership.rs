@@ -1,0 +1,267 @@
+//! One session after another. All work belongs to a session, and ends with it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use picket_identity::name::TenantSlug;
+use picket_proto::platform::v1::{Assignment as AssignmentMessage, Heartbeat, Hello, ReachabilityClaims};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::assignment::{Assignment, Change, Unusable};
+use crate::backoff::Backoff;
+use crate::claims::Outbox;
+use crate::clock::BootTime;
+use crate::config::Config;
+use crate::credentials::{self, Credentials};
+use crate::ingest::Ingest;
+use crate::lease::Fence;
+use crate::platform::Link;
+use crate::poll::{Poller, Shared};
+use crate::session::{Event, Session, SessionError};
+use crate::telemetry;
+
+/// The first try to join again is soon: most sessions end because one platform node restarts. The cap is half a lease: a
+/// process that takes the place of one that was killed waits for that lease, and not much longer.
+const REJOIN: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(5));
+
+/// Polls in flight may end within this time at shutdown; an agent that is slower keeps its results for the next gateway.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long the platform has to end its side of the session at shutdown.
+const LEAVE_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Claims are gathered for so long: hundreds of agents that fail together are one message.
+const GATHER_CLAIMS: Duration = Duration::from_millis(100);
+
+/// Joins the platform again and again.
+#[derive(Debug)]
+pub struct Membership {
+    config: Config,
+    link: Link,
+    credentials: Credentials,
+    joined: watch::Sender<bool>,
+    stop: CancellationToken,
+}
+
+impl Membership {
+    /// Joins through `link`; `joined` is true while there is a session that has its snapshot; `stop` ends it in order.
+    pub fn new(config: Config, link: Link, joined: watch::Sender<bool>, stop: CancellationToken) -> Self {
+        Self {
+            config,
+            link,
+            credentials: Credentials::default(),
+            joined,
+            stop,
+        }
+    }
+
+    /// Runs until it is stopped.
+    pub async fn run(self) {
+        let mut rng = StdRng::from_os_rng();
+        let mut failures = 0_u32;
+        while !self.stop.is_cancelled() {
+            let outcome = self.one_session().await;
+            if self.joined.send_replace(false) {
+                failures = 0;
+            }
+            let Err(error) = outcome else {
+                return telemetry::session_closed();
+            };
+            failures = failures.saturating_add(1);
+            let retry_in = REJOIN.delay(failures, &mut rng);
+            telemetry::session_ended(error.as_str(), &error.to_string(), retry_in);
+            tokio::select! {
+                () = self.stop.cancelled() => {}
+                () = sleep(retry_in) => {}
+            }
+        }
+    }
+
+    /// Returns without an error where it was stopped.
+    async fn one_session(&self) -> Result<(), SessionError> {
+        self.link.reload_identity();
+        let instance: Arc<str> = Uuid::new_v4().to_string().into();
+        let fence = Fence::default();
+        let join = async {
+            let channel = self.link.dial().await?;
+            let hello = Hello {
+                instance: instance.to_string(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                weight: self.config.weight,
+                zone: self.config.zone.clone(),
+            };
+            let (session, snapshot) = Session::join(channel.clone(), hello, fence.clone()).await?;
+            Ok::<_, SessionError>((channel, session, snapshot))
+        };
+        let (channel, session, snapshot) = tokio::select! {
+            () = self.stop.cancelled() => return Ok(()),
+            joined = join => joined?,
+        };
+
+        let mut tasks = JoinSet::new();
+        let (wanted, wanted_tenants) = watch::channel(Vec::new());
+        let identity = self.link.identity();
+        tasks.spawn(credentials::keep(
+            self.credentials.clone(),
+            channel,
+            identity,
+            wanted_tenants,
+        ));
+        let outbox = Outbox::default();
+        let in_flight = Arc::new(AtomicUsize::new(0));
+        let shared = Shared {
+            instance: Arc::clone(&instance),
+            ingest: Ingest::start(self.link.clone(), self.config.limits.submits),
+            fence,
+            dials: Arc::new(Semaphore::new(self.config.limits.dials)),
+        };
+        let poller = Poller::new(
+            shared,
+            self.credentials.clone(),
+            outbox.clone(),
+            self.config.limits.polls,
+            Arc::clone(&in_flight),
+            StdRng::from_os_rng(),
+        );
+        let (changes, poller_changes) = mpsc::channel(16);
+        let drain = CancellationToken::new();
+        let polling = tasks.spawn(poller.run(poller_changes, drain.clone()));
+
+        let mut work = Work {
+            session,
+            assignment: Assignment::default(),
+            changes,
+            wanted,
+            outbox,
+            in_flight,
+            claims_at: Instant::now(),
+        };
+        let first = work.assignment.apply_snapshot(snapshot);
+        telemetry::session_joined(
+            &instance,
+            &self.config.platform,
+            work.assignment.len(),
+            work.assignment.revision(),
+        );
+        work.pass_on(first).await;
+        self.joined.send_replace(true);
+
+        let outcome = tokio::select! {
+            outcome = work.go_on() => outcome,
+            () = self.stop.cancelled() => {
+                drain.cancel();
+                let polls_ended = async { while !polling.is_finished() { sleep(Duration::from_millis(20)).await; } };
+                work.wind_up(polls_ended).await
+            }
+        };
+        // Polls must have ended before anybody can believe that this gateway has stopped.
+        tasks.shutdown().await;
+        work.session.leave(LEAVE_DEADLINE).await;
+        if self.stop.is_cancelled() { Ok(()) } else { outcome }
+    }
+}
+
+/// What goes on during a session, beside the polls.
+struct Work {
+    session: Session,
+    assignment: Assignment,
+    changes: mpsc::Sender<Vec<Change>>,
+    wanted: watch::Sender<Vec<TenantSlug>>,
+    outbox: Outbox,
+    in_flight: Arc<AtomicUsize>,
+    claims_at: Instant,
+}
+
+impl Work {
+    /// Only ever returns with the reason why the session ended.
+    async fn go_on(&mut self) -> Result<(), SessionError> {
+        loop {
+            let heartbeat_in = self.session.heartbeat_at().since(BootTime::now());
+            let claims_at = self.claims_at;
+            let claims = async {
+                sleep_until(claims_at).await;
+                self.outbox.filled().await;
+            };
+            tokio::select! {
+                event = self.session.next() => match event? {
+                    Event::Delta(delta) => self.apply(delta).await,
+                    Event::Renewed => {}
+                },
+                () = sleep(heartbeat_in) => self.beat()?,
+                () = claims => self.send_claims()?,
+            }
+        }
+    }
+
+    /// Says goodbye: lets the polls in flight end, and says what they found out.
+    async fn wind_up(&mut self, polls_ended: impl Future<Output = ()>) -> Result<(), SessionError> {
+        self.session.drain()?;
+        tokio::select! {
+            outcome = self.go_on() => outcome?,
+            () = polls_ended => {}
+            () = sleep(DRAIN_DEADLINE) => {}
+        }
+        self.send_claims()
+    }
+
+    async fn apply(&mut self, delta: AssignmentMessage) {
+        let changed = self.assignment.apply_delta(delta);
+        let removed = changed
+            .0
+            .iter()
+            .filter(|change| matches!(change, Change::Remove(_)))
+            .count();
+        telemetry::assignment_changed(
+            changed.0.len() - removed,
+            removed,
+            self.assignment.len(),
+            self.assignment.revision(),
+        );
+        self.pass_on(changed).await;
+    }
+
+    async fn pass_on(&mut self, (changes, unusable): (Vec<Change>, Vec<Unusable>)) {
+        for unusable in &unusable {
+            telemetry::agent_unusable(unusable);
+        }
+        // The certificates first: the first polls will want them.
+        let tenants = self.assignment.tenants();
+        self.wanted.send_if_modified(|wanted| {
+            let modified = *wanted != tenants;
+            *wanted = tenants;
+            modified
+        });
+        // The poller ends before this only when the session does.
+        let _ = self.changes.send(changes).await;
+    }
+
+    fn beat(&mut self) -> Result<(), SessionError> {
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        self.session.beat(Heartbeat {
+            revision: self.assignment.revision(),
+            agents: count(self.assignment.len()),
+            polls_in_flight: count(self.in_flight.load(Ordering::Relaxed)),
+        })
+    }
+
+    fn send_claims(&mut self) -> Result<(), SessionError> {
+        self.claims_at = Instant::now() + GATHER_CLAIMS;
+        // Claims wait where heartbeats might have to.
+        if !self.session.has_room() {
+            return Ok(());
+        }
+        let claims = self.outbox.take();
+        if claims.is_empty() {
+            return Ok(());
+        }
+        telemetry::claims_sent(claims.len());
+        self.session.claim(ReachabilityClaims { claims })
+    }
+}

@@ -1,0 +1,243 @@
+//! A stand-in for an agent host: a list of results, served over mutual TLS.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use picket_identity::tls::ServerTls;
+use picket_proto::agent::v1::agent_server::{Agent, AgentServer};
+use picket_proto::agent::v1::pull_request::Kind as Asked;
+use picket_proto::agent::v1::pull_response::Kind as Said;
+use picket_proto::agent::v1::{
+    BatchHeader, DescribeRequest, DescribeResponse, PullIdle, PullRequest, PullResponse, PullStart,
+    RunCheckRequest, RunCheckResponse, SealedBatch, SpoolStatus,
+};
+use prost::Message as _;
+use tokio::sync::mpsc;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::authority::Server;
+
+/// The only stream of every stand-in.
+pub(crate) const STREAM: &str = "stream-1";
+
+/// What an agent was asked and told.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) describes: usize,
+    pub(crate) pulls: Vec<(Instant, PullStart)>,
+    pub(crate) acknowledged: Vec<u64>,
+    /// Acknowledgements of what the pull hadn't sent: a real agent ends the call.
+    pub(crate) over_acknowledged: Vec<u64>,
+}
+
+/// How an agent behaves; may be changed while it runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Behaviour {
+    /// The SPIFFE ID in the headers of its batches.
+    pub(crate) sealed_by: String,
+    /// The SPIFFE ID that it describes itself with.
+    pub(crate) describes_itself_as: String,
+    /// Results that it has, from sequence number 1 on.
+    pub(crate) results: u64,
+    /// Results in one batch.
+    pub(crate) batch: u64,
+    /// How far its clock is ahead.
+    pub(crate) clock_ahead_ms: u64,
+}
+
+#[derive(Debug)]
+struct State {
+    seen: Mutex<Seen>,
+    behaviour: Mutex<Behaviour>,
+}
+
+/// A running stand-in.
+#[derive(Debug)]
+pub(crate) struct FakeAgent {
+    state: Arc<State>,
+    server: Server,
+}
+
+impl FakeAgent {
+    /// Serves as the agent `id` with `results` results.
+    pub(crate) async fn start(address: SocketAddr, tls: ServerTls, id: &str, results: u64) -> Self {
+        let behaviour = Behaviour {
+            sealed_by: id.to_owned(),
+            describes_itself_as: id.to_owned(),
+            results,
+            batch: 2,
+            clock_ahead_ms: 0,
+        };
+        let state = Arc::new(State {
+            seen: Mutex::default(),
+            behaviour: Mutex::new(behaviour),
+        });
+        let service = AgentServer::new(Service(Arc::clone(&state)));
+        let server = Server::start(address, tls, service).await;
+        Self { state, server }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    pub(crate) fn behave(&self, change: impl FnOnce(&mut Behaviour)) {
+        change(&mut self.state.behaviour.lock().unwrap());
+    }
+
+    pub(crate) fn seen<T>(&self, look: impl FnOnce(&Seen) -> T) -> T {
+        look(&self.state.seen.lock().unwrap())
+    }
+
+    /// Ends it: connections are cut, and nothing listens any more.
+    pub(crate) async fn stop(self) {
+        self.server.stop().await;
+    }
+}
+
+struct Service(Arc<State>);
+
+impl Service {
+    fn spool(&self) -> SpoolStatus {
+        let last_seq = self.0.behaviour.lock().unwrap().results;
+        SpoolStatus {
+            stream: STREAM.to_owned(),
+            first_seq: last_seq.min(1),
+            last_seq,
+            bytes: 100 * last_seq,
+            quota_bytes: 1 << 20,
+            dropped: 0,
+        }
+    }
+
+    fn now_unix_ms(&self) -> u64 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        u64::try_from(now.as_millis()).unwrap() + self.0.behaviour.lock().unwrap().clock_ahead_ms
+    }
+
+    fn batches(&self, start: &PullStart) -> Vec<SealedBatch> {
+        let behaviour = self.0.behaviour.lock().unwrap().clone();
+        let after = if start.stream == STREAM {
+            start.committed_seq
+        } else {
+            0
+        };
+        let mut batches = Vec::new();
+        let mut first_seq = after + 1;
+        while first_seq <= behaviour.results {
+            let last_seq = behaviour.results.min(first_seq + behaviour.batch - 1);
+            let header = BatchHeader {
+                spiffe_id: behaviour.sealed_by.clone(),
+                stream: STREAM.to_owned(),
+                first_seq,
+                last_seq,
+                ..Default::default()
+            };
+            batches.push(SealedBatch {
+                header: header.encode_to_vec().into(),
+                payload: vec![0; 16].into(),
+                signature: vec![0; 70].into(),
+            });
+            first_seq = last_seq + 1;
+        }
+        batches
+    }
+}
+
+fn said(kind: Said) -> Result<PullResponse, Status> {
+    Ok(PullResponse { kind: Some(kind) })
+}
+
+#[tonic::async_trait]
+impl Agent for Service {
+    type PullStream = Pin<Box<dyn Stream<Item = Result<PullResponse, Status>> + Send>>;
+
+    async fn describe(&self, _: Request<DescribeRequest>) -> Result<Response<DescribeResponse>, Status> {
+        self.0.seen.lock().unwrap().describes += 1;
+        let spiffe_id = self.0.behaviour.lock().unwrap().describes_itself_as.clone();
+        Ok(Response::new(DescribeResponse {
+            spiffe_id,
+            version: "9.8.7".to_owned(),
+            now_unix_ms: self.now_unix_ms(),
+            spool: Some(self.spool()),
+            ..Default::default()
+        }))
+    }
+
+    async fn pull(
+        &self,
+        request: Request<Streaming<PullRequest>>,
+    ) -> Result<Response<Self::PullStream>, Status> {
+        let mut asked = request.into_inner();
+        let Some(PullRequest {
+            kind: Some(Asked::Start(start)),
+        }) = asked.message().await?
+        else {
+            return Err(Status::invalid_argument("expected a start"));
+        };
+        let batches = self.batches(&start);
+        self.0
+            .seen
+            .lock()
+            .unwrap()
+            .pulls
+            .push((Instant::now(), start.clone()));
+        let (answers, stream) = mpsc::channel(4);
+        let idle = PullIdle {
+            spool: Some(self.spool()),
+            now_unix_ms: self.now_unix_ms(),
+        };
+        let state = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            let mut credit = start.credit;
+            let mut sent = start.committed_seq;
+            let mut batches = batches.into_iter().peekable();
+            loop {
+                while credit > 0 && batches.peek().is_some() {
+                    credit -= 1;
+                    let Some(batch) = batches.next() else { break };
+                    sent = BatchHeader::decode(batch.header.clone()).unwrap().last_seq;
+                    let _ = answers.send(said(Said::Batch(batch))).await;
+                }
+                if batches.peek().is_none() {
+                    break;
+                }
+                match asked.message().await {
+                    Ok(Some(request)) => credit += state.note(request, sent),
+                    _ => return,
+                }
+            }
+            let _ = answers.send(said(Said::Idle(idle))).await;
+            while let Ok(Some(request)) = asked.message().await {
+                state.note(request, sent);
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+
+    async fn run_check(&self, _: Request<RunCheckRequest>) -> Result<Response<RunCheckResponse>, Status> {
+        Err(Status::unimplemented("a stand-in runs no checks"))
+    }
+}
+
+impl State {
+    /// Returns the credit that was given.
+    fn note(&self, request: PullRequest, sent: u64) -> u32 {
+        match request.kind {
+            Some(Asked::Acknowledge(acknowledge)) => {
+                let mut seen = self.seen.lock().unwrap();
+                if acknowledge.seq > sent {
+                    seen.over_acknowledged.push(acknowledge.seq);
+                }
+                seen.acknowledged.push(acknowledge.seq);
+                0
+            }
+            Some(Asked::Credit(credit)) => credit.batches,
+            Some(Asked::Start(_)) | None => 0,
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The port for gateways: mutual TLS, and three services behind it.
+
+use std::sync::Arc;
+
+use picket_identity::serve::{Limits, LogObserver, Routes, serve as serve_verified};
+use picket_identity::tls::ServerTls;
+use picket_proto::platform::v1::coordination_server::CoordinationServer;
+use picket_proto::platform::v1::ingest_server::IngestServer;
+use picket_proto::platform::v1::registry_server::RegistryServer;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::Services;
+use crate::authority::registry::RegistryService;
+use crate::coordination::session::CoordinationService;
+use crate::ingest::Lane;
+use crate::ingest::seal::{MAX_HEADER, MAX_PAYLOAD};
+use crate::ingest::service::IngestService;
+
+/// The largest message with a batch in it: header and payload at their limits, and room for the rest.
+const MAX_SUBMIT: usize = MAX_PAYLOAD + MAX_HEADER + 64 * 1024;
+
+/// Serves gateways until it is told to stop.
+pub async fn serve(
+    listener: TcpListener,
+    tls: watch::Receiver<Arc<ServerTls>>,
+    services: Services,
+    lane: Lane,
+    stop: CancellationToken,
+) {
+    let ingest =
+        IngestServer::new(IngestService::new(services.clone(), lane)).max_decoding_message_size(MAX_SUBMIT);
+    let coordination = CoordinationServer::new(CoordinationService::new(services.clone(), stop.clone()));
+    let registry = RegistryServer::new(RegistryService::new(services));
+    let routes = Routes::new().add(coordination).add(ingest).add(registry);
+    serve_verified(
+        listener,
+        tls,
+        routes,
+        Limits::default(),
+        Arc::new(LogObserver),
+        stop,
+    )
+    .await;
+}

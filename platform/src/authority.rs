@@ -1,0 +1,300 @@
+//! The certificate authorities, onboarding, and what is issued to whom.
+//!
+//! Private keys of authorities are files in the key folder that only their owner can read; the database has the
+//! certificates. From a request for a certificate nothing is taken but the public key: everything else is the registry's.
+//!
+//! - [`keys`]: the key folder.
+//! - [`onboarding`]: tenants, agents and gateways, with an audit row for each act.
+//! - [`own`]: this node's own certificates, for its gRPC and web ports.
+//! - [`peer`]: which registered gateway a call comes from.
+//! - [`registry`]: the gRPC service that gives gateways their certificates for tenants.
+
+pub mod keys;
+pub mod onboarding;
+pub mod own;
+pub mod peer;
+pub mod registry;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use picket_identity::credential::CredentialError;
+use picket_identity::name::{NameError, TenantSlug};
+use picket_identity::pem::PemError;
+use picket_identity::spiffe::TrustDomain;
+use picket_identity::verify::TrustError;
+use picket_issuing::{CertificateAuthority, Intermediate, IssueError, days};
+use rustls::pki_types::{CertificateDer, UnixTime};
+
+use crate::clock::UnixMs;
+use crate::events::EventBus;
+use crate::store::authorities::Ca;
+use crate::store::{self, Connection, Store, StoreError};
+use keys::KeyFolder;
+
+/// How long an agent's or a gateway's certificate lives: a stolen one is worth a season, and a forgotten renewal is
+/// noticed by the expiry scan two weeks before.
+pub const LEAF_LIFETIME: Duration = days(90);
+
+/// Why something can't be issued or registered.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityError {
+    /// There is no installation here.
+    #[error("there is no installation in this database; run `platform init`")]
+    NotInitialised,
+    /// There is one already.
+    #[error("there is an installation of {0} here already; nothing was changed")]
+    AlreadyInitialised(String),
+    /// The file says another trust domain than the database.
+    #[error(
+        "the configuration says trust domain {configured}, the database was made for {found}; a trust domain never changes, \
+             correct the configuration"
+    )]
+    OtherTrustDomain {
+        /// In the configuration.
+        configured: String,
+        /// In the database.
+        found: String,
+    },
+    /// An authority is missing.
+    #[error("there is no active {0} authority in the database")]
+    NoAuthority(String),
+    /// No such thing.
+    #[error("there is no {kind} {name}")]
+    NotFound {
+        /// What kind.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// There is one.
+    #[error("there is a {kind} {name} already{hint}")]
+    Exists {
+        /// What kind.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// A setting can't be.
+    #[error("{0}")]
+    Setting(String),
+    /// The gateway doesn't work for the tenant.
+    #[error("gateway {gateway} works for pool {pool}, which has no agents of {tenant}")]
+    ForeignTenant {
+        /// The gateway.
+        gateway: String,
+        /// Its pool.
+        pool: String,
+        /// The tenant that it asked for.
+        tenant: String,
+    },
+    /// Not a name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The request can't be read.
+    #[error(transparent)]
+    Request(#[from] PemError),
+    /// A key can't be used.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+    /// Certificates can't be trusted.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// It can't be issued.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file.
+    #[error("{action} {}: {source}", path.display())]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// TLS can't be set up.
+    #[error("TLS: {0}")]
+    Tls(String),
+}
+
+/// The authorities of this installation. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Authority(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    events: EventBus,
+    keys: KeyFolder,
+    trust_domain: TrustDomain,
+    root: Vec<u8>,
+}
+
+impl Authority {
+    /// Makes a new installation: root, gateway CA and platform CA, and the shared pool.
+    ///
+    /// # Errors
+    /// [`AuthorityError`]: there is one already, or a key can't be written.
+    pub async fn initialise(
+        store: &Store,
+        keys: &Path,
+        trust_domain: &TrustDomain,
+        actor: &str,
+    ) -> Result<(), AuthorityError> {
+        let keys = KeyFolder::new(keys);
+        let mut write = store.write().await?;
+        let now = write.now();
+        if let Some(found) = store::installation::find(&mut write).await? {
+            return Err(AuthorityError::AlreadyInitialised(found.trust_domain));
+        }
+        let at = unix_time(now);
+        let root = CertificateAuthority::new_root(trust_domain, at)?;
+        let gateway = root.new_intermediate(Intermediate::Gateway, at)?;
+        let platform = root.new_intermediate(Intermediate::Platform, at)?;
+        // Keys before rows: a row without its key is an installation that can't issue; a key without a row is nothing.
+        for (kind, authority) in [("root", &root), ("gateway", &gateway), ("platform", &platform)] {
+            register(&mut write, &keys, kind, None, authority, now).await?;
+        }
+        store::installation::create(&mut write, trust_domain.as_str(), now).await?;
+        store::registry::insert_pool(
+            &mut write,
+            store::registry::SHARED_POOL,
+            None,
+            store::registry::SHARED_POOL_SHARDS,
+        )
+        .await?;
+        store::audit::record(
+            &mut write,
+            now,
+            actor,
+            "platform.init",
+            None,
+            trust_domain.as_str(),
+            "",
+        )
+        .await?;
+        Ok(write.commit().await?)
+    }
+
+    /// The authorities of the installation in `store`, which has to be `trust_domain`'s.
+    ///
+    /// # Errors
+    /// [`AuthorityError`]: there is none, or it is another's.
+    pub async fn open(
+        store: Store,
+        events: EventBus,
+        keys: &Path,
+        trust_domain: &TrustDomain,
+    ) -> Result<Self, AuthorityError> {
+        let mut read = store.read().await?;
+        let installation = store::installation::find(&mut read)
+            .await?
+            .ok_or(AuthorityError::NotInitialised)?;
+        if installation.trust_domain != trust_domain.as_str() {
+            return Err(AuthorityError::OtherTrustDomain {
+                configured: trust_domain.to_string(),
+                found: installation.trust_domain,
+            });
+        }
+        let root = active(&mut read, "root", None).await?.certificate;
+        drop(read);
+        let keys = KeyFolder::new(keys);
+        Ok(Self(Arc::new(Inner {
+            store,
+            events,
+            keys,
+            trust_domain: trust_domain.clone(),
+            root,
+        })))
+    }
+
+    /// The root's certificate, DER.
+    #[must_use]
+    pub fn root(&self) -> &[u8] {
+        &self.0.root
+    }
+
+    /// The platform's trust domain.
+    #[must_use]
+    pub fn trust_domain(&self) -> &TrustDomain {
+        &self.0.trust_domain
+    }
+
+    /// The authority that issues for a kind, with its key.
+    async fn issuer(
+        &self,
+        connection: &mut Connection,
+        kind: &str,
+        tenant: Option<&str>,
+    ) -> Result<(Ca, CertificateAuthority), AuthorityError> {
+        let ca = active(connection, kind, tenant).await?;
+        let authority = self.0.keys.load(&ca)?;
+        Ok((ca, authority))
+    }
+
+    /// The certificates that leaves of a kind are trusted from.
+    async fn trusted(
+        &self,
+        connection: &mut Connection,
+        kind: &str,
+        tenant: Option<&str>,
+    ) -> Result<Vec<CertificateDer<'static>>, AuthorityError> {
+        let cas = store::authorities::trusted(connection, kind, tenant).await?;
+        Ok(cas
+            .into_iter()
+            .map(|ca| CertificateDer::from(ca.certificate))
+            .collect())
+    }
+}
+
+async fn active(connection: &mut Connection, kind: &str, tenant: Option<&str>) -> Result<Ca, AuthorityError> {
+    let cas = store::authorities::trusted(connection, kind, tenant).await?;
+    let named = || tenant.map_or_else(|| kind.to_owned(), |tenant| format!("{kind} ({tenant})"));
+    cas.into_iter()
+        .find(|ca| ca.state == "active")
+        .ok_or_else(|| AuthorityError::NoAuthority(named()))
+}
+
+/// Writes a new authority's key, then its row.
+async fn register(
+    connection: &mut Connection,
+    keys: &KeyFolder,
+    kind: &str,
+    tenant: Option<&TenantSlug>,
+    authority: &CertificateAuthority,
+    now: UnixMs,
+) -> Result<(), AuthorityError> {
+    let reference = keys.store(kind, tenant, authority)?;
+    store::authorities::insert(
+        connection,
+        kind,
+        tenant.map(TenantSlug::as_str),
+        authority.certificate_der(),
+        &reference,
+        unix_ms(authority.not_after()),
+        now,
+    )
+    .await?;
+    Ok(())
+}
+
+/// A time of the database, as certificates have it.
+#[must_use]
+pub fn unix_time(now: UnixMs) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_millis(u64::try_from(now).unwrap_or(0)))
+}
+
+/// A certificate's time, as the database has it.
+#[must_use]
+pub fn unix_ms(time: UnixTime) -> UnixMs {
+    i64::try_from(time.as_secs())
+        .unwrap_or(i64::MAX / 1000)
+        .saturating_mul(1000)
+}

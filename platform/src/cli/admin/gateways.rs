@@ -1,0 +1,50 @@
+//! `platform gateway`.
+
+use super::super::arguments::GatewayCommand;
+use super::super::{CliError, Site, actor, output};
+use crate::store;
+
+/// Adds or lists.
+///
+/// # Errors
+/// [`CliError`].
+pub async fn run(command: GatewayCommand) -> Result<(), CliError> {
+    match command {
+        GatewayCommand::Add {
+            name,
+            csr,
+            out,
+            replace,
+            at,
+        } => {
+            let site = Site::open(&at.config).await?;
+            let request = super::read_request(&csr)?;
+            output::require_writable(&out)?;
+            let bundle = site
+                .authority
+                .add_gateway(&name, &request, replace, &actor())
+                .await?;
+            super::write_bundle(&out, &bundle)
+        }
+        GatewayCommand::List(listing) => {
+            let site = Site::open(&listing.at.config).await?;
+            let gateways = store::gateways::list(&mut *site.store.read().await?).await?;
+            let row = |gateway: &store::gateways::Gateway| {
+                vec![
+                    gateway.name.clone().into(),
+                    gateway.pool.clone().into(),
+                    gateway.state.clone().into(),
+                    gateway.version.clone().into(),
+                    gateway.agents.into(),
+                    gateway.spiffe_id.clone().into(),
+                ]
+            };
+            let rows: Vec<_> = gateways.iter().map(row).collect();
+            output::rows(
+                listing.output,
+                &["name", "pool", "state", "version", "agents", "spiffe_id"],
+                &rows,
+            )
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! What can be said on the command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use picket_identity::name::{AgentName, GatewayName, TenantSlug};
+use picket_identity::spiffe::TrustDomain;
+
+/// The platform: tenants, onboarding and CA, coordination, ingest, alerts, API and web UI.
+#[derive(Debug, Parser)]
+#[command(name = "platform", version)]
+pub struct Arguments {
+    /// How log lines on standard error are written. What is logged is set by `RUST_LOG`.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How data is written to standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// One JSON document.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a new installation: configuration, database, root, gateway CA and platform CA.
+    Init(Init),
+    /// Serve gateways, browsers and programs.
+    Serve(Serve),
+    /// Add and list tenants.
+    #[command(subcommand)]
+    Tenant(TenantCommand),
+    /// Register and list agents.
+    #[command(subcommand)]
+    Agent(AgentCommand),
+    /// Register and list gateways.
+    #[command(subcommand)]
+    Gateway(GatewayCommand),
+    /// Make bearer tokens for the API.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Make a one-time token to sign in to the web UI with.
+    SigninToken(At),
+    /// Show the certificate authorities.
+    #[command(subcommand)]
+    Ca(CaCommand),
+}
+
+/// On which installation.
+#[derive(Debug, Args)]
+pub struct At {
+    /// The configuration.
+    #[arg(long, default_value = "platform.toml", env = "PICKET_PLATFORM_CONFIG")]
+    pub config: PathBuf,
+}
+
+/// On which installation, and how to show it.
+#[derive(Debug, Args)]
+pub struct Listing {
+    #[command(flatten)]
+    /// On which installation.
+    pub at: At,
+    /// How to show it.
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub output: Format,
+}
+
+/// `init`.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Where configuration, database and keys will be.
+    #[arg(long)]
+    pub data_dir: PathBuf,
+    /// The platform's SPIFFE trust domain, for example `picket.example`. It never changes.
+    #[arg(long)]
+    pub trust_domain: TrustDomain,
+    /// A name or address by which browsers reach the platform, besides localhost. May be given several times.
+    #[arg(long = "name")]
+    pub names: Vec<String>,
+}
+
+/// `serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    #[command(flatten)]
+    /// On which installation.
+    pub at: At,
+    /// A JSON file with process id and addresses, written once everything listens.
+    #[arg(long)]
+    pub ready_file: Option<PathBuf>,
+}
+
+/// `tenant`.
+#[derive(Debug, Subcommand)]
+pub enum TenantCommand {
+    /// Add a tenant and make its certificate authority.
+    Add {
+        /// Its slug: part of all its identities.
+        slug: TenantSlug,
+        /// What people call it; the slug where it isn't given.
+        #[arg(long)]
+        name: Option<String>,
+        #[command(flatten)]
+        /// On which installation.
+        at: At,
+    },
+    /// List tenants.
+    List(Listing),
+}
+
+/// `agent`.
+#[derive(Debug, Subcommand)]
+pub enum AgentCommand {
+    /// Register an agent and issue its certificate.
+    Add(AgentAdd),
+    /// List agents.
+    List {
+        /// Only this tenant's.
+        #[arg(long)]
+        tenant: Option<TenantSlug>,
+        #[command(flatten)]
+        /// On which installation, and how to show it.
+        listing: Listing,
+    },
+}
+
+/// `agent add`.
+#[derive(Debug, Args)]
+pub struct AgentAdd {
+    /// Whose it is.
+    #[arg(long)]
+    pub tenant: TenantSlug,
+    /// Its name.
+    #[arg(long)]
+    pub name: AgentName,
+    /// Where gateways find it: HOST:PORT.
+    #[arg(long)]
+    pub endpoint: String,
+    /// Its request (`agent-host init` makes one), PEM or DER.
+    #[arg(long)]
+    pub csr: PathBuf,
+    /// The file for it to enrol with.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// How often it is polled.
+    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    pub interval: Duration,
+    /// How long it may stay away before it is called unreachable.
+    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
+    pub unreachable_after: Duration,
+    /// It is registered already: give it this endpoint, and a new certificate in place of the old one.
+    #[arg(long)]
+    pub replace: bool,
+    #[command(flatten)]
+    /// On which installation.
+    pub at: At,
+}
+
+/// `gateway`.
+#[derive(Debug, Subcommand)]
+pub enum GatewayCommand {
+    /// Register a gateway and issue its certificate.
+    Add {
+        /// Its name.
+        #[arg(long)]
+        name: GatewayName,
+        /// Its request (`gateway init` makes one), PEM or DER.
+        #[arg(long)]
+        csr: PathBuf,
+        /// The file for it to enrol with.
+        #[arg(long)]
+        out: PathBuf,
+        /// It is registered already: give it a new certificate in place of the old one.
+        #[arg(long)]
+        replace: bool,
+        #[command(flatten)]
+        /// On which installation.
+        at: At,
+    },
+    /// List gateways.
+    List(Listing),
+}
+
+/// `token`.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a bearer token. It is shown once.
+    Create {
+        /// Its name: the actor in the audit log.
+        #[arg(long)]
+        name: String,
+        /// The only tenant that it may see; all of them where none is given.
+        #[arg(long)]
+        tenant: Option<TenantSlug>,
+        #[command(flatten)]
+        /// On which installation.
+        at: At,
+    },
+}
+
+/// `ca`.
+#[derive(Debug, Subcommand)]
+pub enum CaCommand {
+    /// Show the authorities; as a table the root's certificate follows in PEM.
+    Show(Listing),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,58 @@
+//! Tenants.
+
+use super::row::row;
+use super::{Connection, Result};
+use crate::clock::UnixMs;
+
+row! {
+    /// A tenant.
+    Tenant {
+        /// Its slug: its key everywhere.
+        slug: String,
+        /// What people call it.
+        name: String,
+        /// `active`, `suspended` or `deleted`.
+        state: String,
+        /// When it was made.
+        created_at: UnixMs,
+    }
+}
+
+/// Adds a tenant.
+///
+/// # Errors
+/// [`super::StoreError`]; a unique violation where the slug is taken.
+pub async fn insert(connection: &mut Connection, slug: &str, name: &str, now: UnixMs) -> Result<()> {
+    sqlx::query("INSERT INTO tenant (slug, name, state, created_at) VALUES ($1, $2, 'active', $3)")
+        .bind(slug)
+        .bind(name)
+        .bind(now)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// All of them, by slug.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn list(connection: &mut Connection) -> Result<Vec<Tenant>> {
+    Ok(
+        sqlx::query_as("SELECT slug, name, state, created_at FROM tenant ORDER BY slug")
+            .fetch_all(connection)
+            .await?,
+    )
+}
+
+/// One of them.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn find(connection: &mut Connection, slug: &str) -> Result<Option<Tenant>> {
+    Ok(
+        sqlx::query_as("SELECT slug, name, state, created_at FROM tenant WHERE slug = $1")
+            .bind(slug)
+            .fetch_optional(connection)
+            .await?,
+    )
+}

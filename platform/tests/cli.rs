@@ -1,0 +1,299 @@
+//! The program itself: what it prints, and the exit codes of what goes wrong.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use picket_identity::credential::PrivateKey;
+use picket_identity::pem;
+
+fn platform(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_platform"))
+        .args(arguments)
+        .env_remove("RUST_LOG")
+        .output()
+        .unwrap()
+}
+
+fn fails(arguments: &[&str], code: i32, says: &str) {
+    let output = platform(arguments);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    assert!(stderr.contains(says), "{says:?} is not in:\n{stderr}");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "");
+}
+
+fn succeeds(arguments: &[&str]) -> String {
+    let output = platform(arguments);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn installed() -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let config = succeeds(&[
+        "init",
+        "--data-dir",
+        folder.path().to_str().unwrap(),
+        "--trust-domain",
+        "picket.test",
+    ]);
+    (folder, config.trim().to_owned())
+}
+
+fn set(config: &str, from: &str, to: &str) {
+    let text = std::fs::read_to_string(config).unwrap();
+    assert!(text.contains(from));
+    std::fs::write(config, text.replace(from, to)).unwrap();
+}
+
+fn request(folder: &Path) -> String {
+    let path = folder.join("request.csr");
+    std::fs::write(
+        &path,
+        pem::request(&PrivateKey::generate().unwrap().csr("x").unwrap()),
+    )
+    .unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn tenants_agents_and_gateways_are_added_and_listed() {
+    let (folder, config) = installed();
+    let csr = request(folder.path());
+    succeeds(&["tenant", "add", "acme", "--name", "Acme", "--config", &config]);
+    let out = folder.path().join("berlin-1.json");
+    let out = out.to_str().unwrap();
+    let agent = [
+        "agent",
+        "add",
+        "--tenant",
+        "acme",
+        "--name",
+        "berlin-1",
+        "--endpoint",
+        "10.0.0.4:7443",
+        "--csr",
+        &csr,
+        "--out",
+        out,
+        "--config",
+        &config,
+    ];
+    succeeds(&agent);
+    let bundle: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(out).unwrap()).unwrap();
+    assert_eq!(bundle["spiffe_id"], "spiffe://acme.picket.test/agent/berlin-1");
+    fails(&agent, 1, "--replace");
+    let gateway = folder.path().join("gw.json");
+    succeeds(&[
+        "gateway",
+        "add",
+        "--name",
+        "gw-1",
+        "--csr",
+        &csr,
+        "--out",
+        gateway.to_str().unwrap(),
+        "--config",
+        &config,
+    ]);
+    for (what, name) in [("tenant", "acme"), ("agent", "berlin-1"), ("gateway", "gw-1")] {
+        assert!(succeeds(&[what, "list", "--config", &config]).contains(name));
+        let json: serde_json::Value =
+            serde_json::from_str(&succeeds(&[what, "list", "-o", "json", "--config", &config])).unwrap();
+        assert_eq!(json["items"].as_array().unwrap().len(), 1);
+    }
+    assert!(succeeds(&["ca", "show", "--config", &config]).contains("BEGIN CERTIFICATE"));
+    assert!(succeeds(&["token", "create", "--name", "ci", "--config", &config]).starts_with("picket_"));
+    fails(
+        &["token", "create", "--name", "ci", "--config", &config],
+        1,
+        "already",
+    );
+    fails(
+        &[
+            "token", "create", "--name", "x", "--tenant", "nobody", "--config", &config,
+        ],
+        1,
+        "no tenant nobody",
+    );
+}
+
+#[test]
+fn a_busy_port_is_named_with_exit_code_69() {
+    let (_folder, config) = installed();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    set(
+        &config,
+        "127.0.0.1:8443",
+        &taken.local_addr().unwrap().to_string(),
+    );
+    set(&config, "0.0.0.0:7600", "127.0.0.1:0");
+    fails(
+        &["serve", "--config", &config],
+        69,
+        &format!("the web port {}", taken.local_addr().unwrap()),
+    );
+}
+
+#[test]
+fn broken_toml_and_unknown_keys_are_shown_with_their_place_and_exit_code_78() {
+    let (_folder, config) = installed();
+    set(&config, "node = ", "nod = ");
+    fails(&["serve", "--config", &config], 78, "did you mean `node`?");
+    set(&config, "nod = ", "node == ");
+    fails(&["tenant", "list", "--config", &config], 78, "platform.toml:5");
+}
+
+#[test]
+fn a_missing_configuration_is_a_sentence_with_exit_code_78() {
+    fails(
+        &["serve", "--config", "/nowhere/platform.toml"],
+        78,
+        "/nowhere/platform.toml",
+    );
+}
+
+#[test]
+fn a_missing_database_is_a_sentence_with_exit_code_78() {
+    let (folder, config) = installed();
+    std::fs::remove_file(folder.path().join("picket.db")).unwrap();
+    fails(&["tenant", "list", "--config", &config], 78, "platform init");
+}
+
+#[test]
+fn a_folder_that_cant_be_made_is_a_sentence_with_exit_code_78() {
+    fails(
+        &[
+            "init",
+            "--data-dir",
+            "/proc/picket",
+            "--trust-domain",
+            "picket.test",
+        ],
+        78,
+        "/proc/picket",
+    );
+}
+
+#[test]
+fn a_second_init_changes_nothing() {
+    let (folder, config) = installed();
+    let before = std::fs::read(&config).unwrap();
+    let again = [
+        "init",
+        "--data-dir",
+        folder.path().to_str().unwrap(),
+        "--trust-domain",
+        "other.test",
+    ];
+    fails(&again, 78, "exists already");
+    std::fs::remove_file(&config).unwrap();
+    fails(&again, 78, "picket.test");
+    assert!(!before.is_empty());
+}
+
+#[test]
+fn another_trust_domain_than_the_databases_is_refused() {
+    let (_folder, config) = installed();
+    set(&config, "picket.test", "other.test");
+    fails(
+        &["tenant", "list", "--config", &config],
+        78,
+        "the database was made for picket.test",
+    );
+}
+
+#[tokio::test]
+async fn a_database_that_is_newer_than_the_program_is_a_sentence_with_exit_code_78() {
+    let (folder, config) = installed();
+    let store = picket_platform::store::Store::open(&folder.path().join("picket.db"))
+        .await
+        .unwrap();
+    let mut write = store.write().await.unwrap();
+    sqlx::query("INSERT INTO schema_migration (version, name, applied_at) VALUES (99, 'future', 0)")
+        .execute(&mut *write)
+        .await
+        .unwrap();
+    write.commit().await.unwrap();
+    store.close().await;
+    fails(&["serve", "--config", &config], 78, "schema version 99");
+}
+
+#[test]
+fn an_unusable_request_is_refused_and_registers_nothing() {
+    let (folder, config) = installed();
+    succeeds(&["tenant", "add", "acme", "--config", &config]);
+    let csr = folder.path().join("broken.csr");
+    std::fs::write(&csr, "hello").unwrap();
+    let out = folder.path().join("x.json");
+    let (csr, out) = (csr.to_str().unwrap(), out.to_str().unwrap());
+    fails(
+        &[
+            "agent",
+            "add",
+            "--tenant",
+            "acme",
+            "--name",
+            "a",
+            "--endpoint",
+            "h:1",
+            "--csr",
+            csr,
+            "--out",
+            out,
+            "--config",
+            &config,
+        ],
+        2,
+        "request",
+    );
+    let good = request(folder.path());
+    fails(
+        &[
+            "agent",
+            "add",
+            "--tenant",
+            "acme",
+            "--name",
+            "a",
+            "--endpoint",
+            "h",
+            "--csr",
+            &good,
+            "--out",
+            out,
+            "--config",
+            &config,
+        ],
+        2,
+        "HOST:PORT",
+    );
+    fails(
+        &[
+            "agent",
+            "add",
+            "--tenant",
+            "acme",
+            "--name",
+            "a",
+            "--endpoint",
+            "h:1",
+            "--csr",
+            &good,
+            "--out",
+            "/nowhere/x.json",
+            "--config",
+            &config,
+        ],
+        78,
+        "/nowhere/x.json",
+    );
+    assert!(!succeeds(&["agent", "list", "--config", &config]).contains("acme"));
+}

@@ -1,0 +1,8 @@
+//! Names, addresses and TLS, as host interfaces use them.
+
+pub(crate) mod certificate;
+pub(crate) mod connect;
+pub(crate) mod guard;
+pub mod resolve;
+pub(crate) mod stream;
+pub(crate) mod tls;

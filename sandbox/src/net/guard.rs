@@ -1,0 +1,278 @@
+//! The one place where a run's network access is decided, counted and remembered.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::grant::{Denied, GrantSet, Protocol, Target};
+
+use super::resolve::{ResolveError, Resolver};
+
+/// Sentences kept for the operator.
+const MAX_DENIALS: usize = 16;
+/// Addresses that look-ups of one run may pin; a name server that answers with more is not an ordinary one.
+const MAX_PINS: usize = 1024;
+
+/// Why a target can't be reached.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("{0}")]
+    Denied(#[from] Denied),
+    #[error("{0}")]
+    Unresolved(#[from] ResolveError),
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// One run's grants, the addresses that its look-ups returned, and what was refused and counted.
+pub(crate) struct Guard {
+    grants: Arc<GrantSet>,
+    resolver: Arc<dyn Resolver>,
+    pins: Mutex<HashMap<IpAddr, BTreeSet<String>>>,
+    denials: Mutex<Vec<String>>,
+    calls: AtomicU64,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Guard {
+    pub(crate) fn new(grants: Arc<GrantSet>, resolver: Arc<dyn Resolver>) -> Self {
+        Self {
+            grants,
+            resolver,
+            pins: Mutex::default(),
+            denials: Mutex::default(),
+            calls: AtomicU64::new(0),
+            bytes_in: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn grants(&self) -> &GrantSet {
+        &self.grants
+    }
+
+    /// Remembers a refusal for the operator and hands it on.
+    pub(crate) fn note<T>(&self, answer: Result<T, Denied>) -> Result<T, Denied> {
+        if let Err(denied) = &answer {
+            let mut denials = locked(&self.denials);
+            let sentence = denied.to_string();
+            if denials.len() < MAX_DENIALS && !denials.contains(&sentence) {
+                denials.push(sentence);
+            }
+        }
+        answer
+    }
+
+    pub(crate) fn count_call(&self) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_bytes(&self, received: u64, sent: u64) {
+        self.bytes_in.fetch_add(received, Ordering::Relaxed);
+        self.bytes_out.fetch_add(sent, Ordering::Relaxed);
+    }
+
+    /// Calls, bytes in, bytes out.
+    pub(crate) fn counted(&self) -> (u64, u64, u64) {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (read(&self.calls), read(&self.bytes_in), read(&self.bytes_out))
+    }
+
+    pub(crate) fn denials(&self) -> Vec<String> {
+        locked(&self.denials).clone()
+    }
+
+    /// The addresses at which a target may be reached: name first, then each address. Refused where none is left.
+    pub(crate) async fn reach(
+        &self,
+        protocol: Protocol,
+        target: &Target,
+        port: u16,
+    ) -> Result<Vec<IpAddr>, Refusal> {
+        self.note(self.grants.allows_target(protocol, target, port))?;
+        match target {
+            Target::Address(address) => Ok(vec![*address]),
+            Target::Name(name) => {
+                let found = self.resolver.resolve(name).await?;
+                self.filter(found, |address| {
+                    self.grants.allows_resolved(protocol, name, address, port)
+                })
+            }
+        }
+    }
+
+    /// As [`reach`](Self::reach), for ICMP.
+    pub(crate) async fn reach_icmp(&self, target: &Target) -> Result<Vec<IpAddr>, Refusal> {
+        self.note(self.grants.allows_icmp(target))?;
+        match target {
+            Target::Address(address) => Ok(vec![*address]),
+            Target::Name(name) => {
+                let found = self.resolver.resolve(name).await?;
+                self.filter(found, |address| self.grants.allows_icmp_resolved(name, address))
+            }
+        }
+    }
+
+    fn filter(
+        &self,
+        found: Vec<IpAddr>,
+        allowed: impl Fn(IpAddr) -> Result<(), Denied>,
+    ) -> Result<Vec<IpAddr>, Refusal> {
+        let mut reachable = Vec::new();
+        let mut refusal = None;
+        for address in found {
+            match allowed(address) {
+                Ok(()) => reachable.push(address),
+                Err(denied) => refusal = refusal.or(Some(denied)),
+            }
+        }
+        match refusal {
+            Some(denied) if reachable.is_empty() => self.note(Err(denied)).map_err(Refusal::Denied),
+            _ => Ok(reachable),
+        }
+    }
+
+    /// Looks up a name for sockets and pins the answers: only these addresses may be connected to under the name.
+    pub(crate) async fn lookup(&self, text: &str) -> Result<Vec<IpAddr>, Refusal> {
+        self.count_call();
+        match Target::parse(text).map_err(Refusal::Invalid)? {
+            Target::Address(address) => Ok(vec![address]),
+            Target::Name(name) => {
+                self.note(self.grants.allows_lookup(&name))?;
+                let found = self.resolver.resolve(&name).await?;
+                let mut pins = locked(&self.pins);
+                for address in &found {
+                    if pins.len() < MAX_PINS || pins.contains_key(address) {
+                        pins.entry(*address).or_default().insert(name.clone());
+                    }
+                }
+                Ok(found)
+            }
+        }
+    }
+
+    /// Whether a socket may send to a peer: its address is granted, or was pinned under a name that is.
+    pub(crate) fn allows_peer(&self, protocol: Protocol, peer: SocketAddr) -> bool {
+        let (address, port) = (peer.ip().to_canonical(), peer.port());
+        let direct = self.grants.allows_address(protocol, address, port);
+        if direct.is_ok() {
+            return true;
+        }
+        let names = locked(&self.pins).get(&address).cloned().unwrap_or_default();
+        let mut answer = direct;
+        for name in &names {
+            answer = self.grants.allows_resolved(protocol, name, address, port);
+            if answer.is_ok() {
+                return true;
+            }
+        }
+        self.note(answer).is_ok()
+    }
+
+    /// Whether a datagram from this address may reach the checker: as for sending, but nothing is noted.
+    pub(crate) fn expects_from(&self, peer: SocketAddr) -> bool {
+        let (address, port) = (peer.ip().to_canonical(), peer.port());
+        let names = locked(&self.pins).get(&address).cloned().unwrap_or_default();
+        self.grants.allows_address(Protocol::Udp, address, port).is_ok()
+            || names.iter().any(|name| {
+                self.grants
+                    .allows_resolved(Protocol::Udp, name, address, port)
+                    .is_ok()
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Answers with one address the first time and with another one ever after.
+    struct Rebinding(Mutex<Vec<IpAddr>>);
+
+    #[async_trait::async_trait]
+    impl Resolver for Rebinding {
+        async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
+            let within = Duration::ZERO;
+            let answer = self.0.lock().unwrap().pop();
+            answer.map(|address| vec![address]).ok_or(ResolveError::Timeout {
+                name: name.to_owned(),
+                within,
+            })
+        }
+    }
+
+    fn guard(lines: &[&str], answers: &[&str]) -> Guard {
+        let answers = answers.iter().rev().map(|text| text.parse().unwrap()).collect();
+        Guard::new(
+            Arc::new(GrantSet::parse(lines).unwrap()),
+            Arc::new(Rebinding(Mutex::new(answers))),
+        )
+    }
+
+    fn peer(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn only_pinned_addresses_may_be_connected_to_under_a_name() {
+        let guard = guard(&["tcp:db.example:80"], &["10.0.0.1"]);
+        assert!(!guard.allows_peer(Protocol::Tcp, peer("10.0.0.1:80")));
+        guard.lookup("db.example").await.unwrap();
+        assert!(guard.allows_peer(Protocol::Tcp, peer("10.0.0.1:80")));
+        assert!(guard.allows_peer(Protocol::Tcp, peer("[::ffff:10.0.0.1]:80")));
+        assert!(!guard.allows_peer(Protocol::Tcp, peer("10.0.0.1:81")));
+        assert!(!guard.allows_peer(Protocol::Udp, peer("10.0.0.1:80")));
+        assert!(!guard.allows_peer(Protocol::Tcp, peer("10.0.0.2:80")));
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_rebound_to_loopback_stays_refused() {
+        let guard = guard(
+            &["tcp:db.example:80", "http:db.example:80"],
+            &["10.0.0.1", "127.0.0.1", "127.0.0.1"],
+        );
+        guard.lookup("db.example").await.unwrap();
+        guard.lookup("db.example").await.unwrap();
+        assert!(!guard.allows_peer(Protocol::Tcp, peer("127.0.0.1:80")));
+        assert!(
+            guard
+                .denials()
+                .iter()
+                .any(|line| line.contains("tcp:127.0.0.1:80")),
+            "{:?}",
+            guard.denials()
+        );
+        let name = Target::Name("db.example".to_owned());
+        assert!(matches!(
+            guard.reach(Protocol::Http, &name, 80).await,
+            Err(Refusal::Denied(_))
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_not_granted_is_not_even_looked_up() {
+        let guard = guard(&["tcp:db.example:80"], &[]);
+        assert!(matches!(
+            guard.lookup("secrets.evil.example").await,
+            Err(Refusal::Denied(_))
+        ));
+    }
+
+    #[tokio::test]
+    async fn refusals_are_kept_once_and_bounded() {
+        let guard = guard(&[], &[]);
+        for port in 1..100 {
+            guard.allows_peer(Protocol::Tcp, SocketAddr::from(([10, 0, 0, 1], port)));
+            guard.allows_peer(Protocol::Tcp, SocketAddr::from(([10, 0, 0, 1], port)));
+        }
+        assert_eq!(guard.denials().len(), MAX_DENIALS);
+    }
+}

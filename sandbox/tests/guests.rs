@@ -1,0 +1,46 @@
+//! One test per hostile guest of the workspace's `tests/guests/`: each is contained, and its run says why.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "these are tests, and their tools"
+)]
+
+#[path = "guests/support.rs"]
+mod support;
+
+#[path = "guests/computing.rs"]
+mod computing;
+#[path = "guests/network.rs"]
+mod network;
+#[path = "guests/saying.rs"]
+mod saying;
+#[path = "guests/taking.rs"]
+mod taking;
+
+use std::collections::BTreeSet;
+
+/// Every test is named after its guest, so that the sources say which guests have one.
+#[test]
+fn every_guest_has_a_test() {
+    let sources = [
+        include_str!("guests/computing.rs"),
+        include_str!("guests/network.rs"),
+        include_str!("guests/saying.rs"),
+        include_str!("guests/taking.rs"),
+        include_str!("loading.rs"),
+    ];
+    let guests = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/guests");
+    let without: BTreeSet<String> = std::fs::read_dir(guests)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != "kit")
+        .filter(|name| {
+            !sources
+                .iter()
+                .any(|source| source.contains(&format!("(\"{name}\"")))
+        })
+        .collect();
+    assert!(without.is_empty(), "guests without a test: {without:?}");
+}

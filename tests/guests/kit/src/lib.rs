@@ -1,0 +1,102 @@
+//! What hostile guests share. They use the contract's bindings directly, because an SDK would make them behave.
+
+#![cfg(target_family = "wasm")]
+
+mod bindings {
+    #![allow(missing_docs, clippy::all, reason = "generated code")]
+    wit_bindgen::generate!({
+        path: "../../../wit",
+        world: "picket:checker/checker",
+        pub_export_macro: true,
+        export_macro_name: "export",
+        default_bindings_module: "guest_kit",
+        generate_all,
+    });
+}
+
+pub use bindings::exports::picket::checker::check::{Descriptor, Error, Guest, Need, Report, Request};
+pub use bindings::picket::checker as wit;
+pub use bindings::*;
+
+use bindings::picket::checker::types::{ErrorKind, Metric, Status};
+
+/// A report that says so.
+pub fn ok(summary: &str) -> Report {
+    Report {
+        status: Status::Ok,
+        summary: summary.to_owned(),
+        details: None,
+        metrics: Vec::new(),
+        labels: Vec::new(),
+        evidence: Vec::new(),
+        extra: Vec::new(),
+    }
+}
+
+/// A gauge without anything.
+pub fn metric(name: &str, value: f64) -> Metric {
+    Metric {
+        name: name.to_owned(),
+        value,
+        unit: "1".to_owned(),
+        counter: false,
+        warning: None,
+        critical: None,
+        min: None,
+        max: None,
+        labels: Vec::new(),
+    }
+}
+
+/// An error of the guest's own.
+pub fn failed(error: &dyn std::fmt::Display) -> Error {
+    Error {
+        kind: ErrorKind::Failed,
+        message: error.to_string(),
+    }
+}
+
+/// The configuration, where it is a bare number.
+pub fn number(config: &str) -> Option<u64> {
+    config.trim().parse().ok()
+}
+
+/// What every guest says of itself.
+pub fn descriptor() -> Descriptor {
+    Descriptor {
+        name: "guest".to_owned(),
+        version: "0.1.0".to_owned(),
+        summary: "a guest of the sandbox's tests".to_owned(),
+        config_schema: r#"{"type":"object"}"#.to_owned(),
+        default_interval_ms: 10_000,
+        default_timeout_ms: 1_000,
+        extra: Vec::new(),
+    }
+}
+
+/// Exports a function as a checker's `run`.
+#[macro_export]
+macro_rules! guest {
+    ($run:path) => {
+        $crate::guest!($run, needs: []);
+    };
+    ($run:path, needs: [$($need:expr),*]) => {
+        struct Exported;
+
+        impl $crate::Guest for Exported {
+            fn describe() -> $crate::Descriptor {
+                $crate::descriptor()
+            }
+
+            fn needs(_config: String) -> Result<Vec<$crate::Need>, $crate::Error> {
+                Ok(vec![$($crate::Need { grant: $need.to_owned(), reason: "because".to_owned() }),*])
+            }
+
+            fn run(request: $crate::Request) -> Result<$crate::Report, $crate::Error> {
+                $run(&request)
+            }
+        }
+
+        $crate::export!(Exported with_types_in $crate);
+    };
+}

@@ -1,0 +1,182 @@
+//! One agent host.
+
+use std::path::{Path, PathBuf};
+
+use super::{Installation, free_port, path};
+use crate::process::{Process, command};
+use crate::programs;
+
+/// An agent that was enrolled, running or not.
+#[derive(Debug)]
+pub struct Agent {
+    /// The tenant's slug.
+    pub tenant: String,
+    /// The agent's name.
+    pub name: String,
+    /// Its folder, as the customer would have it.
+    pub folder: PathBuf,
+    /// host:port.
+    pub endpoint: String,
+    logs: PathBuf,
+    process: Option<Process>,
+}
+
+/// How an agent is registered.
+#[derive(Debug, Clone, Copy)]
+pub struct AgentOptions {
+    /// How often it is polled.
+    pub interval: &'static str,
+    /// How long it may stay away.
+    pub unreachable_after: &'static str,
+}
+
+impl Default for AgentOptions {
+    fn default() -> Self {
+        Self {
+            interval: "1s",
+            unreachable_after: "3s",
+        }
+    }
+}
+
+impl Installation {
+    /// Makes an agent's folder and key, registers it with the platform, and installs the certificate that it got.
+    pub fn add_agent(&self, tenant: &str, name: &str, options: AgentOptions) -> anyhow::Result<Agent> {
+        let endpoint = format!("127.0.0.1:{}", free_port()?);
+        self.add_agent_at(tenant, name, options, &endpoint, &endpoint)
+    }
+
+    /// [`Installation::add_agent`] where the platform is told another address than the agent listens on.
+    pub fn add_agent_at(
+        &self,
+        tenant: &str,
+        name: &str,
+        options: AgentOptions,
+        listen: &str,
+        endpoint: &str,
+    ) -> anyhow::Result<Agent> {
+        let folder = self.folder().join(format!("{tenant}-{name}"));
+        command(
+            "agent-host",
+            &[
+                "init",
+                "--tenant",
+                tenant,
+                "--name",
+                name,
+                "--dir",
+                path(&folder)?,
+                "--listen",
+                listen,
+            ],
+        )?;
+        let agent = Agent {
+            tenant: tenant.to_owned(),
+            name: name.to_owned(),
+            folder,
+            endpoint: endpoint.to_owned(),
+            logs: self.folder().to_path_buf(),
+            process: None,
+        };
+        let bundle = self.folder().join(format!("{tenant}-{name}.json"));
+        self.platform_command(&[
+            "agent",
+            "add",
+            "--tenant",
+            tenant,
+            "--name",
+            name,
+            "--endpoint",
+            endpoint,
+            "--csr",
+            path(&agent.folder.join("identity/request.csr"))?,
+            "--out",
+            path(&bundle)?,
+            "--interval",
+            options.interval,
+            "--unreachable-after",
+            options.unreachable_after,
+        ])?;
+        command(
+            "agent-host",
+            &["enroll", path(&bundle)?, "--config", path(&agent.config())?],
+        )?;
+        Ok(agent)
+    }
+}
+
+impl Agent {
+    /// Its configuration file.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.folder.join("agent.toml")
+    }
+
+    /// Drops a first-party checker in.
+    pub fn install_checker(&self, name: &str) -> anyhow::Result<()> {
+        self.install(&programs::checker(name)?, name)
+    }
+
+    /// Drops a test guest in.
+    pub fn install_guest(&self, name: &str) -> anyhow::Result<()> {
+        self.install(&programs::guest(name)?, name)
+    }
+
+    /// Copies beside and renames, as an installer should: the agent never sees half a file.
+    fn install(&self, from: &Path, name: &str) -> anyhow::Result<()> {
+        let folder = self.folder.join("checkers");
+        std::fs::create_dir_all(&folder)?;
+        let part = folder.join(format!(".{name}.part"));
+        std::fs::copy(from, &part)?;
+        std::fs::rename(part, folder.join(format!("{name}.wasm")))?;
+        Ok(())
+    }
+
+    /// Writes a file of checks.
+    pub fn write_checks(&self, file: &str, toml: &str) -> anyhow::Result<()> {
+        let folder = self.folder.join("checks.d");
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join(format!("{file}.toml")), toml)?;
+        Ok(())
+    }
+
+    /// Starts it and waits until it listens.
+    pub fn start(&mut self) -> anyhow::Result<&mut Process> {
+        let name = format!("{}-{}", self.tenant, self.name);
+        let process = Process::start(
+            &name,
+            "agent-host",
+            &["run", "--config", path(&self.config())?],
+            &self.logs,
+        )?;
+        Ok(self.process.insert(process))
+    }
+
+    /// The running process.
+    pub fn process(&mut self) -> anyhow::Result<&mut Process> {
+        self.process
+            .as_mut()
+            .ok_or_else(|| anyhow::anyhow!("the agent {} isn't running", self.name))
+    }
+
+    /// Everything that it has printed, in all its lives.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.logs.join(format!("{}-{}.log", self.tenant, self.name)))
+            .unwrap_or_default()
+    }
+
+    /// Ends it in order.
+    pub fn stop(&mut self) -> anyhow::Result<()> {
+        self.process()?.stop()?;
+        self.process = None;
+        Ok(())
+    }
+
+    /// Ends it at once.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        self.process()?.kill()?;
+        self.process = None;
+        Ok(())
+    }
+}

@@ -1,0 +1,22 @@
+//! A Picket installation on this machine, made of the real programs: what the scenario tests, the demo and the
+//! measurements are written with.
+//!
+//! - [`programs`]: where the built programs, checkers and guests are;
+//! - [`process`]: one running program: its log, its ready file, its orderly or sudden end;
+//! - [`installation`]: a platform with tenants, gateways and agents, in a folder of its own, on free ports;
+//! - [`api`]: the platform's REST API and pages over HTTPS;
+//! - [`servers`]: things for checkers to check;
+//! - [`simulated`]: agents that speak the real protocol over real mutual TLS, without a sandbox behind them;
+//! - [`sockets`]: what sockets a process has, as the kernel sees it;
+//! - [`intruder`]: someone with a certificate who tries doors;
+//! - [`wait`]: waiting for a thing, with a deadline.
+
+pub mod api;
+pub mod installation;
+pub mod intruder;
+pub mod process;
+pub mod programs;
+pub mod servers;
+pub mod simulated;
+pub mod sockets;
+pub mod wait;

@@ -1,0 +1,59 @@
+//! `cargo xtask`: what a fresh machine needs, in two commands (`demo` and `test`) and a few that they are made of.
+//!
+//! - `setup`: the compiler target and the system packages, installed where that is possible, else named;
+//! - `guests`: everything that compiles to WebAssembly;
+//! - `lint`: format, lints, drift checks;
+//! - `test`, `demo`, `bench`: what their names say.
+
+mod bench;
+mod cargo;
+mod demo;
+mod guests;
+mod lint;
+mod setup;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Builds, shows, tests and measures Picket")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Builds everything, starts a platform, a gateway and two tenants' agents here, and prints the address to open
+    Demo(demo::Arguments),
+    /// Runs every check and every test
+    Test(test::Arguments),
+    /// Checks format, lints and drift
+    Lint,
+    /// Compiles the checkers and the test guests to WebAssembly
+    Checkers,
+    /// Measures, and prints a table
+    Bench(bench::Arguments),
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Lint => lint::run(),
+        Command::Checkers => guests::build().map(|_| ()),
+        Command::Bench(arguments) => bench::run(&arguments),
+    }
+}
