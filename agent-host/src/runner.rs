@@ -93,7 +93,7 @@ impl Executor {
                         }
                         Err(error) => convert::failed(
                             FailureClass::Crash,
-                            format!(
+                            &format!(
                                 "the host failed to run the checker, which is a bug of agent-host: {error}"
                             ),
                         ),

@@ -1,6 +1,12 @@
 //! The agent as gateways and customers meet it: a whole one, on port 0, with real certificates, a real sandbox, and real
 //! files. One program, so that it is linked once.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests fail as tests do"
+)]
+
 #[path = "agent/bad_input.rs"]
 mod bad_input;
 #[path = "agent/command_line.rs"]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use picket_identity::name::CheckName;
 use picket_proto::agent::v1::FailureClass;
 use picket_sandbox::grant::GrantSet;
+use picket_sandbox::report::Need;
 
 use crate::catalogue::Catalogue;
 use crate::catalogue::loaded::{LoadedChecker, NeedsError};
@@ -183,6 +184,11 @@ async fn missing(
             return Some(Obstacle::Failed(class, format!("check `{name}`: {message}")));
         }
     };
+    denied(name, config, grants, &needs).map(Obstacle::Denied)
+}
+
+/// What `allow` lacks, with the line to write; `None` where it lacks nothing.
+fn denied(name: &CheckName, config: &CheckConfig, grants: &GrantSet, needs: &[Need]) -> Option<String> {
     let missing: Vec<_> = needs
         .iter()
         .filter(|need| grants.satisfies(&need.grant).is_err())
@@ -197,10 +203,88 @@ async fn missing(
     let mut lines = config.allow.clone();
     lines.extend(missing.iter().map(|need| need.grant.to_string()));
     let allow: Vec<String> = lines.iter().map(|line| format!("{line:?}")).collect();
-    Some(Obstacle::Denied(format!(
+    Some(format!(
         "check `{name}` needs what it isn't granted: {}; write `allow = [{}]` in [check.{name}] of {}",
         reasons.join(", "),
         allow.join(", "),
         config.file.display(),
-    )))
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn config(allow: &[&str]) -> CheckConfig {
+        CheckConfig {
+            name: "web".parse().unwrap(),
+            checker: "http".to_owned(),
+            interval: Duration::from_secs(30),
+            timeout: Duration::from_secs(10),
+            jitter: Duration::ZERO,
+            allow: allow.iter().map(|&line| line.to_owned()).collect(),
+            grants: Vec::new(),
+            config: serde_json::json!({}),
+            file: PathBuf::from("checks.d/web.toml"),
+        }
+    }
+
+    #[test]
+    fn a_missing_grant_is_named_with_the_whole_line_to_write() {
+        let config = config(&["host-facts:cpu"]);
+        let grants = GrantSet::parse(&config.allow).unwrap();
+        let need = |grant: &str| Need {
+            grant: grant.parse().unwrap(),
+            reason: "the page".to_owned(),
+        };
+        let sentence = denied(
+            &config.name,
+            &config,
+            &grants,
+            &[need("http:example.com:443"), need("host-facts:cpu")],
+        );
+        assert_eq!(
+            sentence.unwrap(),
+            "check `web` needs what it isn't granted: http:example.com:443 (the page); write \
+             `allow = [\"host-facts:cpu\", \"http:example.com:443\"]` in [check.web] of checks.d/web.toml"
+        );
+        assert_eq!(
+            denied(&config.name, &config, &grants, &[need("host-facts:cpu")]),
+            None
+        );
+    }
+
+    #[tokio::test]
+    async fn a_check_whose_configuration_was_never_right_has_that_as_its_obstacle() {
+        let configured = Configured {
+            check: None,
+            problem: Some("x.toml:1:1: wrong".to_owned()),
+            file: PathBuf::from("x.toml"),
+        };
+        let prepared =
+            Prepared::make(&"web".parse().unwrap(), &configured, &Catalogue::default(), None).await;
+        assert_eq!(prepared.problem(), Some("x.toml:1:1: wrong"));
+        assert!(matches!(
+            prepared.obstacle(),
+            Some((FailureClass::InvalidConfig, _))
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_check_that_goes_on_with_its_last_good_version_shows_what_is_wrong_and_has_no_obstacle_for_it()
+    {
+        let problem = Some("x.toml:1:1: wrong".to_owned());
+        let configured = Configured {
+            check: Some(config(&[])),
+            problem,
+            file: PathBuf::from("x.toml"),
+        };
+        let prepared =
+            Prepared::make(&"web".parse().unwrap(), &configured, &Catalogue::default(), None).await;
+        // There is no checker, which stops it; the file's mistake alone wouldn't.
+        assert!(matches!(prepared.obstacle(), Some((FailureClass::NoChecker, _))));
+        assert_eq!(prepared.stale.as_deref(), Some("x.toml:1:1: wrong"));
+    }
 }
