@@ -78,23 +78,30 @@ pub(crate) fn authority(
         Role::Root => BasicConstraints::Constrained(1),
         _ => BasicConstraints::Constrained(0),
     });
-    if matches!(role, Role::Tenant(_) | Role::Gateway) {
-        parameters.name_constraints = Some(no_web_names());
-    }
+    parameters.name_constraints = match role {
+        // An agent's common name is `<agent>.<tenant>`, and OpenSSL holds a common name that looks like a host's against
+        // the constraints on DNS names. So the tenant's own label is allowed, and nothing else.
+        Role::Tenant(tenant) => Some(no_web_names(vec![GeneralSubtree::DnsName(tenant.to_string())])),
+        Role::Gateway => Some(no_web_names(Vec::new())),
+        Role::Root | Role::Platform => None,
+    };
     Ok(parameters)
 }
 
-/// A tenant's or a gateway's CA can't make names of web servers or mailboxes. Never a constraint on URIs: rustls-webpki
+/// A tenant's or a gateway's CA can't make names of web servers or mailboxes, but for `permitted_subtrees`. Never a constraint on URIs: rustls-webpki
 /// refuses every URI below one.
-fn no_web_names() -> NameConstraints {
+fn no_web_names(permitted_subtrees: Vec<GeneralSubtree>) -> NameConstraints {
+    let mut excluded_subtrees = vec![
+        GeneralSubtree::Rfc822Name(String::new()),
+        GeneralSubtree::IpAddress(CidrSubnet::V4([0; 4], [0; 4])),
+        GeneralSubtree::IpAddress(CidrSubnet::V6([0; 16], [0; 16])),
+    ];
+    if permitted_subtrees.is_empty() {
+        excluded_subtrees.push(GeneralSubtree::DnsName(String::new()));
+    }
     NameConstraints {
-        permitted_subtrees: Vec::new(),
-        excluded_subtrees: vec![
-            GeneralSubtree::DnsName(String::new()),
-            GeneralSubtree::Rfc822Name(String::new()),
-            GeneralSubtree::IpAddress(CidrSubnet::V4([0; 4], [0; 4])),
-            GeneralSubtree::IpAddress(CidrSubnet::V6([0; 16], [0; 16])),
-        ],
+        permitted_subtrees,
+        excluded_subtrees,
     }
 }
 

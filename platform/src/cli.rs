@@ -123,6 +123,7 @@ pub async fn run(arguments: Arguments) -> Result<(), CliError> {
         Command::Token(command) => admin::tokens::create(command).await,
         Command::SigninToken(at) => admin::tokens::sign_in(&at).await,
         Command::Ca(command) => admin::authorities::run(command).await,
+        Command::Job(command) => admin::jobs::run(command).await,
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod agents;
 pub mod authorities;
 pub mod gateways;
+pub mod jobs;
 pub mod tenants;
 pub mod tokens;
 

@@ -61,6 +61,9 @@ pub enum Command {
     /// Show the certificate authorities.
     #[command(subcommand)]
     Ca(CaCommand),
+    /// List jobs, and have one done now.
+    #[command(subcommand)]
+    Job(JobCommand),
 }
 
 /// On which installation.
@@ -220,6 +223,21 @@ pub enum TokenCommand {
 pub enum CaCommand {
     /// Show the authorities; as a table the root's certificate follows in PEM.
     Show(Listing),
+}
+
+/// `job`.
+#[derive(Debug, Subcommand)]
+pub enum JobCommand {
+    /// List the newest jobs: running, waiting, then those that ended.
+    List(Listing),
+    /// Have a scheduled job done now, by whichever platform process is free. Prints its id.
+    Run {
+        /// Its kind, for example `certificate-expiry` or `retention`.
+        kind: String,
+        #[command(flatten)]
+        /// On which installation.
+        at: At,
+    },
 }
 
 #[cfg(test)]

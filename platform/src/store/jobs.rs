@@ -130,7 +130,7 @@ pub async fn prolong(
     Ok(done.rows_affected() == 1)
 }
 
-/// Ends a job: `completed`, `discarded` or `cancelled`. False where the worker's lease was taken from it.
+/// Ends a job: `completed`, `discarded` or `cancelled`. Which node ran it stays on record. False where the worker's lease was taken from it.
 ///
 /// # Errors
 /// [`super::StoreError`].
@@ -143,7 +143,7 @@ pub async fn finish(
     now: UnixMs,
 ) -> Result<bool> {
     let done = sqlx::query(
-        "UPDATE job SET state = $3, finished_at = $5, last_error = COALESCE($4, last_error), node = NULL, \
+        "UPDATE job SET state = $3, finished_at = $5, last_error = COALESCE($4, last_error), \
          lease_token = NULL, lease_until_at = NULL WHERE id = $1 AND lease_token = $2 AND state = 'running'",
     )
     .bind(id)

@@ -156,11 +156,14 @@ async fn refused(who: &str, intruder: &Intruder, door: SocketAddr) -> anyhow::Re
 
 /// The gateway CA, from the platform's own folder: the platform is the one that holds it.
 fn gateway_ca(installation: &Installation) -> anyhow::Result<CertificateAuthority> {
-    let keys = installation.folder().join("platform/keys");
-    Ok(CertificateAuthority::load(
-        &keys.join("gateway-ca.key"),
-        &keys.join("gateway-ca.pem"),
-    )?)
+    for entry in std::fs::read_dir(installation.folder().join("platform/keys"))? {
+        let key = entry?.path();
+        let name = key.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("gateway-") && name.ends_with(".key") {
+            return Ok(CertificateAuthority::load(&key, &key.with_extension("pem"))?);
+        }
+    }
+    anyhow::bail!("the platform has no gateway CA")
 }
 
 /// Someone with a certificate of the gateway CA for one tenant.

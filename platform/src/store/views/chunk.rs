@@ -120,20 +120,7 @@ pub fn status_word(status: i32) -> &'static str {
 /// The word for why a run gave no report; empty where it gave one.
 #[must_use]
 pub fn failure_word(failure: i32) -> &'static str {
-    match FailureClass::try_from(failure) {
-        Ok(FailureClass::Unspecified) => "",
-        Ok(FailureClass::Crash) => "crash",
-        Ok(FailureClass::Timeout) => "timeout",
-        Ok(FailureClass::Cpu) => "cpu",
-        Ok(FailureClass::Memory) => "memory",
-        Ok(FailureClass::BadOutput) => "bad-output",
-        Ok(FailureClass::Denied) => "denied",
-        Ok(FailureClass::InvalidConfig) => "invalid-config",
-        Ok(FailureClass::NoChecker) => "no-checker",
-        Ok(FailureClass::Failed) => "failed",
-        Ok(FailureClass::Unsupported) => "unsupported",
-        Err(_) => "other",
-    }
+    FailureClass::try_from(failure).map_or("other", crate::ingest::state::failure_word)
 }
 
 #[cfg(test)]
