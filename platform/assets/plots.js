@@ -80,7 +80,7 @@
       return `${short(value)} ${units[index]}`;
     }
     if (unit === "s" && value !== 0 && Math.abs(value) < 1) return `${short(value * 1000)} ms`;
-    if (unit === "" || unit === "1") return short(value);
+    if (unit === "" || unit === "1" || unit.startsWith("{")) return short(value);
     return `${short(value)} ${unit}`;
   };
 

@@ -59,6 +59,14 @@ pub enum CliError {
     /// The runtime can't be set up.
     #[error("can't set up: {0}")]
     Runtime(String),
+    /// There is no job of this kind.
+    #[error("there is no job {found:?}; there are {known}")]
+    NoSuchJob {
+        /// What was asked for.
+        found: String,
+        /// What there is.
+        known: String,
+    },
 }
 
 impl CliError {
@@ -68,6 +76,7 @@ impl CliError {
         match self {
             Self::Config(_) | Self::File { .. } | Self::Exists(_) => 78,
             Self::TokenExists(_) => 1,
+            Self::NoSuchJob { .. } => 2,
             Self::Output(_) | Self::Runtime(_) => 69,
             Self::Store(error) | Self::Start(StartError::Store(error)) => of_store(error),
             Self::Authority(error) | Self::Start(StartError::Authority(error)) => of_authority(error),

@@ -122,6 +122,17 @@ pub struct Store {
     path: PathBuf,
 }
 
+/// Makes an empty file that only its owner can read; leaves one that is there as it is.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+        .map(drop)
+}
+
 impl Store {
     /// Opens the database at `path` and brings it up to date. It has to exist.
     ///
@@ -155,6 +166,10 @@ impl Store {
             path: path.to_owned(),
             source,
         };
+        if create {
+            // Sessions and results are in it: SQLite gives its other files the permissions of this one.
+            make_private(path).map_err(|error| open_error(sqlx::Error::Io(error)))?;
+        }
         let options = dialect::options(path, create);
         // The writer first: it makes the file and its WAL mode, which readers then find.
         let writer = dialect::pool_options(1)

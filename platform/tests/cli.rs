@@ -297,3 +297,36 @@ fn an_unusable_request_is_refused_and_registers_nothing() {
     );
     assert!(!succeeds(&["agent", "list", "--config", &config]).contains("acme"));
 }
+
+#[test]
+fn only_the_owner_can_read_the_database_and_the_keys() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (folder, _config) = installed();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&folder.path().join("picket.db")), 0o600);
+    let keys = folder.path().join("keys");
+    assert_eq!(mode(&keys), 0o700);
+    for entry in std::fs::read_dir(keys).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "key") {
+            assert_eq!(mode(&path), 0o600, "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_job_can_be_run_by_hand_once_at_a_time() {
+    let (_folder, config) = installed();
+    let id = succeeds(&["job", "run", "retention", "--config", &config]);
+    assert!(!id.trim().is_empty());
+    assert_eq!(
+        succeeds(&["job", "run", "retention", "--config", &config]).trim(),
+        "one is waiting already"
+    );
+    assert!(succeeds(&["job", "list", "--config", &config]).contains(id.trim()));
+    fails(
+        &["job", "run", "no-such", "--config", &config],
+        2,
+        "certificate-expiry",
+    );
+}

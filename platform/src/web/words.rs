@@ -130,7 +130,8 @@ pub fn quantity(value: f64, unit: &str) -> String {
         "s" if value != 0.0 && value.abs() < 1.0 => format!("{} ms", number(value * 1000.0)),
         "%" => format!("{} %", number(value)),
         "" | "1" => number(value),
-        _ => format!("{} {unit}", number(value)),
+        // UCUM writes what is counted in braces.
+        _ => format!("{} {}", number(value), unit.trim_matches(['{', '}'])),
     }
 }
 
@@ -233,6 +234,7 @@ mod tests {
         assert_eq!(quantity(97.25, "%"), "97.2 %");
         assert_eq!(quantity(3.0, "1"), "3");
         assert_eq!(quantity(0.5, "m"), "0.5 m");
+        assert_eq!(quantity(2.0, "{redirect}"), "2 redirect");
         assert_eq!(quantity(f64::NAN, "By"), "NaN By");
         assert_eq!(number(1e300), "1.000e300");
     }

@@ -49,10 +49,10 @@ pub async fn run(command: JobCommand) -> Result<(), CliError> {
             let schedules = jobs::schedules();
             let Some(schedule) = schedules.iter().find(|schedule| schedule.kind == kind) else {
                 let known: Vec<&str> = schedules.iter().map(|schedule| schedule.kind).collect();
-                return Err(CliError::Runtime(format!(
-                    "there is no job {kind:?}; there are {}",
-                    known.join(", ")
-                )));
+                return Err(CliError::NoSuchJob {
+                    found: kind,
+                    known: known.join(", "),
+                });
             };
             let mut write = site.store.write().await?;
             let now = write.now();
