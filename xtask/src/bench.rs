@@ -1,8 +1,7 @@
-//! Measurements. What is measured is in `tests/src/bin/bench.rs`; this builds it optimised.
+//! Measurements. What is measured is in `tests/src/bin/bench/`; this builds it optimised.
 
-use std::process::Command;
-
-use crate::{cargo, guests, setup};
+use crate::cargo;
+use crate::programs::{Profile, Programs};
 
 /// What to measure.
 #[derive(clap::Args)]
@@ -16,26 +15,8 @@ pub(crate) struct Arguments {
 
 /// Builds in release and measures.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    setup::packages(&[setup::TO_BUILD])?;
-    let guests = guests::build()?;
-    cargo::run(cargo::cargo().args([
-        "build",
-        "--quiet",
-        "--locked",
-        "--release",
-        "--bins",
-        "--package=picket-agent-host",
-        "--package=picket-gateway",
-        "--package=picket-platform",
-        "--package=picket-tests",
-    ]))?;
-    let programs = cargo::target_dir()?.join("release");
-    let mut bench = Command::new(programs.join("picket-bench"));
-    bench
-        .env("PICKET_BIN_DIR", &programs)
-        .env("PICKET_CHECKERS_DIR", guests.checkers)
-        .env("PICKET_GUESTS_DIR", guests.guests)
-        .arg(&arguments.name);
+    let mut bench = Programs::build(Profile::Release)?.command("picket-bench");
+    bench.arg(&arguments.name);
     if arguments.json {
         bench.arg("--json");
     }

@@ -1,11 +1,10 @@
-//! The whole road on one machine. What it starts is in `tests/src/bin/demo.rs`; this builds it.
+//! The whole road on one machine. What it starts is in `tests/src/bin/demo/`; this builds it.
 
 use std::os::unix::process::CommandExt as _;
-use std::process::Command;
 
 use anyhow::Context as _;
 
-use crate::{cargo, guests, setup};
+use crate::programs::{Profile, Programs};
 
 /// How to run the demo.
 #[derive(clap::Args)]
@@ -20,25 +19,8 @@ pub(crate) struct Arguments {
 
 /// Builds what the demo needs and becomes it, so that Ctrl-C reaches it alone.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    setup::packages(&[setup::TO_BUILD])?;
-    let guests = guests::build()?;
-    cargo::run(cargo::cargo().args([
-        "build",
-        "--quiet",
-        "--locked",
-        "--bins",
-        "--package=picket-agent-host",
-        "--package=picket-gateway",
-        "--package=picket-platform",
-        "--package=picket-tests",
-    ]))?;
-    let programs = cargo::target_dir()?.join("debug");
-    let mut demo = Command::new(programs.join("picket-demo"));
-    demo.env("PICKET_BIN_DIR", &programs)
-        .env("PICKET_CHECKERS_DIR", guests.checkers)
-        .env("PICKET_GUESTS_DIR", guests.guests)
-        .arg("--port")
-        .arg(arguments.port.to_string());
+    let mut demo = Programs::build(Profile::Dev)?.command("picket-demo");
+    demo.arg("--port").arg(arguments.port.to_string());
     if arguments.check {
         demo.arg("--check");
     }

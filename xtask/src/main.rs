@@ -10,6 +10,7 @@ mod cargo;
 mod demo;
 mod guests;
 mod lint;
+mod programs;
 mod setup;
 mod test;
 
