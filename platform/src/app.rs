@@ -4,6 +4,7 @@
 //! - [`grpc`] and [`web`]: the two ports.
 
 pub mod grpc;
+pub mod health;
 pub mod web;
 
 use std::net::SocketAddr;

@@ -16,6 +16,9 @@ use picket_platform::app::{App, Running};
 use picket_platform::config::Config;
 use picket_platform::store::{self, Store};
 use picket_proto::agent::v1::Status;
+use picket_proto::health::v1::HealthCheckRequest;
+use picket_proto::health::v1::health_check_response::ServingStatus;
+use picket_proto::health::v1::health_client::HealthClient;
 use picket_proto::platform::v1::coordination_client::CoordinationClient;
 use picket_proto::platform::v1::ingest_client::IngestClient;
 use picket_proto::platform::v1::registry_client::RegistryClient;
@@ -293,4 +296,33 @@ async fn two_processes_can_open_an_empty_database_at_once() {
     let (a, b) = tokio::join!(Store::create(&path), Store::create(&path));
     a.unwrap();
     b.unwrap();
+}
+
+#[tokio::test]
+async fn a_gateway_learns_whether_the_platform_serves() {
+    let bench = Bench::new().await;
+    let connection = bench.gateway("gw-1").await;
+    let mut health = HealthClient::new(connection.channel.clone());
+    let ask = |service: &str| HealthCheckRequest {
+        service: service.to_owned(),
+    };
+    let answer = health
+        .check(ask("picket.platform.v1.Ingest"))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(answer.status(), ServingStatus::Serving);
+    let unknown = health.check(ask("picket.agent.v1.Agent")).await.unwrap_err();
+    assert_eq!(unknown.code(), tonic::Code::NotFound);
+    let mut watched = health.watch(ask("")).await.unwrap().into_inner();
+    assert_eq!(
+        watched.message().await.unwrap().unwrap().status(),
+        ServingStatus::Serving
+    );
+    bench.running.shutdown().await;
+    let last = watched.message().await;
+    assert!(
+        matches!(&last, Ok(Some(last)) if last.status() == ServingStatus::NotServing),
+        "{last:?}"
+    );
 }

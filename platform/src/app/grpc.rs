@@ -1,9 +1,10 @@
-//! The port for gateways: mutual TLS, and three services behind it.
+//! The port for gateways: mutual TLS, and the services behind it.
 
 use std::sync::Arc;
 
 use picket_identity::serve::{Limits, LogObserver, Routes, serve as serve_verified};
 use picket_identity::tls::ServerTls;
+use picket_proto::health::v1::health_server::HealthServer;
 use picket_proto::platform::v1::coordination_server::CoordinationServer;
 use picket_proto::platform::v1::ingest_server::IngestServer;
 use picket_proto::platform::v1::registry_server::RegistryServer;
@@ -12,6 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Services;
+use super::health::HealthService;
 use crate::authority::registry::RegistryService;
 use crate::coordination::session::CoordinationService;
 use crate::ingest::Lane;
@@ -32,8 +34,13 @@ pub async fn serve(
     let ingest =
         IngestServer::new(IngestService::new(services.clone(), lane)).max_decoding_message_size(MAX_SUBMIT);
     let coordination = CoordinationServer::new(CoordinationService::new(services.clone(), stop.clone()));
+    let health = HealthServer::new(HealthService::new(services.clone(), stop.clone()));
     let registry = RegistryServer::new(RegistryService::new(services));
-    let routes = Routes::new().add(coordination).add(ingest).add(registry);
+    let routes = Routes::new()
+        .add(coordination)
+        .add(ingest)
+        .add(registry)
+        .add(health);
     serve_verified(
         listener,
         tls,
