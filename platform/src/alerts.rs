@@ -11,7 +11,7 @@ pub mod freshness;
 use crate::clock::UnixMs;
 use crate::events::Event;
 use crate::metrics::alerts as report;
-use crate::store::alerts::{Content, Subject};
+use crate::store::alerts::{Content, Open, Subject};
 use crate::store::{self, Connection, StoreError};
 
 pub use decision::{Decision, Severity};
@@ -68,7 +68,21 @@ pub async fn apply(
     now: UnixMs,
 ) -> Result<Option<Event>, StoreError> {
     let open = store::alerts::find_open(connection, subject).await?;
-    let id = match decision::decide(open.as_ref(), wanted) {
+    apply_to(connection, subject, open.as_ref(), wanted, now).await
+}
+
+/// As [`apply`], where the open alert is known already.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn apply_to(
+    connection: &mut Connection,
+    subject: &Subject<'_>,
+    open: Option<&Open>,
+    wanted: Option<Content>,
+    now: UnixMs,
+) -> Result<Option<Event>, StoreError> {
+    let id = match decision::decide(open, wanted) {
         Decision::Nothing => return Ok(None),
         Decision::Raise(content) => {
             let id = uuid::Uuid::now_v7().to_string();

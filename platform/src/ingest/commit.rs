@@ -10,9 +10,8 @@ use super::cursor::{self, Decision, Lost, Offer};
 use super::state::{self, Seen};
 use super::{Answer, Submission, certificate_problem};
 use crate::alerts::{self, Kind, decision};
-use crate::clock::UnixMs;
 use crate::events::Event;
-use crate::store::alerts::Content;
+use crate::store::alerts::{Content, Open};
 use crate::store::checks::{NewEvent, NewState};
 use crate::store::chunks::Chunk;
 use crate::store::cursors::Cursor;
@@ -270,21 +269,30 @@ async fn states(
             .or_default()
             .push(Seen::of(seq, result));
     }
-    let mut known = store::checks::count_of_agent(write, &submission.tenant, &submission.agent).await?;
+    // All in one go: a statement costs more than the rows that it finds.
+    let names: Vec<&str> = checks.keys().copied().collect();
+    let Submission { tenant, agent, .. } = submission;
+    let before = store::checks::find_all(write, tenant, agent, &names).await?;
+    let failing = Kind::CheckFailing.as_str();
+    let alerts = store::alerts::find_open_of(write, tenant, failing, agent, &names).await?;
+    let mut room = match checks.len() - before.len() {
+        0 => 0,
+        _ => MAX_CHECKS - store::checks::count_of_agent(write, tenant, agent).await?,
+    };
     let mut events = Vec::new();
     for (name, seen) in checks {
-        let before = store::checks::find(write, &submission.tenant, &submission.agent, name).await?;
+        let before = before.get(name);
         if before.is_none() {
-            if known >= MAX_CHECKS {
+            if room <= 0 {
                 continue;
             }
-            known += 1;
+            room -= 1;
         }
         let stream = &opened.header.stream;
-        let Some(transition) = state::transition(before.as_ref(), stream, stream_is_new, &seen) else {
+        let Some(transition) = state::transition(before, stream, stream_is_new, &seen) else {
             continue;
         };
-        events.extend(check(write, submission, name, &transition).await?);
+        events.extend(check(write, submission, name, &transition, alerts.get(name)).await?);
     }
     Ok(events)
 }
@@ -294,6 +302,7 @@ async fn check(
     submission: &Submission,
     name: &str,
     transition: &state::Transition,
+    open: Option<&Open>,
 ) -> Result<Vec<Event>, StoreError> {
     let Submission {
         tenant,
@@ -341,7 +350,9 @@ async fn check(
     };
     store::checks::upsert(write, &row, now).await?;
     let mut events = vec![Event::check(tenant, agent, name, now)];
-    events.extend(alert(write, submission, name, transition.newest.status, newest, now).await?);
+    let wanted = wanted_alert(name, transition.newest.status, newest);
+    let subject = Kind::CheckFailing.subject(tenant, agent, name);
+    events.extend(alerts::apply_to(write, &subject, open, wanted, now).await?);
     Ok(events)
 }
 
@@ -358,22 +369,13 @@ fn shortened(summary: &str) -> &str {
     }
 }
 
-async fn alert(
-    write: &mut Write,
-    submission: &Submission,
-    name: &str,
-    status: &'static str,
-    newest: &CheckResult,
-    now: UnixMs,
-) -> Result<Option<Event>, StoreError> {
-    let wanted = decision::severity_of_status(status).map(|severity| {
-        let failure = state::failure_word(newest.failure());
-        Content {
-            severity: severity.as_str(),
-            summary: format!("{name} is {status}: {}", shortened(&newest.summary)),
-            cause: if failure.is_empty() { status } else { failure }.to_owned(),
-        }
-    });
-    let subject = Kind::CheckFailing.subject(&submission.tenant, &submission.agent, name);
-    alerts::apply(write, &subject, wanted, now).await
+/// What the alert about a check should say; `None` where there should be none.
+fn wanted_alert(name: &str, status: &str, newest: &CheckResult) -> Option<Content> {
+    let severity = decision::severity_of_status(status)?;
+    let failure = state::failure_word(newest.failure());
+    Some(Content {
+        severity: severity.as_str(),
+        summary: format!("{name} is {status}: {}", shortened(&newest.summary)),
+        cause: if failure.is_empty() { status } else { failure }.to_owned(),
+    })
 }

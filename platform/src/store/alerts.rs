@@ -1,5 +1,8 @@
 //! Alerts: at most one open one of each kind for each agent or check; the database sees to that too.
 
+use std::collections::BTreeMap;
+
+use super::dialect::{in_list, text_list};
 use super::row::row;
 use super::{Connection, Result};
 use crate::clock::UnixMs;
@@ -57,6 +60,40 @@ pub async fn find_open(connection: &mut Connection, subject: &Subject<'_>) -> Re
     .bind(subject.name)
     .fetch_optional(connection)
     .await?)
+}
+
+/// The open alerts of one kind about an agent's checks, by the check's name.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn find_open_of(
+    connection: &mut Connection,
+    tenant: &str,
+    kind: &str,
+    agent: &str,
+    names: &[&str],
+) -> Result<BTreeMap<String, Open>> {
+    let rows: Vec<(String, String, String, String, String)> = sqlx::query_as(concat!(
+        "SELECT name, id, severity, summary, cause FROM alert \
+         WHERE tenant = $1 AND kind = $2 AND agent = $3 AND resolved_at IS NULL AND name ",
+        in_list!("$4")
+    ))
+    .bind(tenant)
+    .bind(kind)
+    .bind(agent)
+    .bind(text_list(names))
+    .fetch_all(connection)
+    .await?;
+    let named = |(name, id, severity, summary, cause)| {
+        let open = Open {
+            id,
+            severity,
+            summary,
+            cause,
+        };
+        (name, open)
+    };
+    Ok(rows.into_iter().map(named).collect())
 }
 
 /// Raises an alert.

@@ -1,5 +1,8 @@
 //! The newest result of each check, and the changes of its status.
 
+use std::collections::BTreeMap;
+
+use super::dialect::{in_list, text_list};
 use super::row::row;
 use super::{Connection, Result};
 use crate::clock::UnixMs;
@@ -96,6 +99,39 @@ pub async fn find(
     .bind(name)
     .fetch_optional(connection)
     .await?)
+}
+
+/// The states of those of an agent's checks that have one, by name.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn find_all(
+    connection: &mut Connection,
+    tenant: &str,
+    agent: &str,
+    names: &[&str],
+) -> Result<BTreeMap<String, State>> {
+    let rows: Vec<(String, String, UnixMs, String, i64, UnixMs)> = sqlx::query_as(concat!(
+        "SELECT name, status, since_at, stream, seq, started_at FROM check_state \
+         WHERE tenant = $1 AND agent = $2 AND name ",
+        in_list!("$3")
+    ))
+    .bind(tenant)
+    .bind(agent)
+    .bind(text_list(names))
+    .fetch_all(connection)
+    .await?;
+    let named = |(name, status, since_at, stream, seq, started_at)| {
+        let state = State {
+            status,
+            since_at,
+            stream,
+            seq,
+            started_at,
+        };
+        (name, state)
+    };
+    Ok(rows.into_iter().map(named).collect())
 }
 
 /// How many checks an agent has.

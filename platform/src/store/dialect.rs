@@ -27,6 +27,19 @@ pub const SELECT_NOW: &str = "SELECT CAST(unixepoch('now', 'subsec') * 1000 AS I
 /// A number that is another one after each commit of any other connection, in this process or another.
 pub const SELECT_CHANGE_MARKER: &str = "PRAGMA data_version";
 
+/// `IN` a list that is bound as one value: a JSON array of texts, as [`text_list`] writes it.
+macro_rules! in_list {
+    ($placeholder:literal) => {
+        concat!("IN (SELECT value FROM json_each(", $placeholder, "))")
+    };
+}
+pub(super) use in_list;
+
+/// The value to bind for [`in_list`].
+pub(super) fn text_list(texts: &[&str]) -> String {
+    serde_json::Value::from(texts.to_vec()).to_string()
+}
+
 /// How long a statement waits for another process's lock. A write transaction takes milliseconds; a second and more
 /// means that the disk hangs.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
