@@ -2,6 +2,7 @@
 //! the ones that are wrong.
 
 mod verifier;
+mod words;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -63,7 +63,7 @@ impl ServerCertVerifier for Judge {
             Err(reason) => Err(Error::General(reason.clone())),
         };
         let verdict = judged.clone().map_err(|error| match error {
-            Error::InvalidCertificate(reason) => reason.to_string(),
+            Error::InvalidCertificate(reason) => super::words::of(&reason),
             Error::General(reason) => reason,
             other => other.to_string(),
         });
