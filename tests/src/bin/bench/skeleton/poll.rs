@@ -14,7 +14,7 @@ const RESULTS: u32 = 60;
 /// What every agent is polled at: more often than anybody would, so that the figure is the road's and not the clock's.
 const INTERVAL: &str = "1s";
 const WINDOW: Duration = Duration::from_secs(20);
-/// `performance`'s limit for the gateway, in microseconds of CPU a poll of 60 results.
+/// The limit that we set the gateway, in microseconds of CPU a poll of 60 results.
 const GATEWAY_LIMIT_US: f64 = 50.0;
 
 pub(crate) async fn measure() -> anyhow::Result<Vec<Row>> {
