@@ -2,7 +2,7 @@
 //!
 //! - `setup`: the compiler target and the system packages, installed where that is possible, else named;
 //! - `guests`: everything that compiles to WebAssembly;
-//! - `lint`: format, lints, drift checks;
+//! - `lint`: format, lints, dependencies;
 //! - `test`, `demo`, `bench`: what their names say.
 
 mod bench;
@@ -31,7 +31,7 @@ enum Command {
     Demo(demo::Arguments),
     /// Runs every check and every test
     Test(test::Arguments),
-    /// Checks format, lints and drift
+    /// Checks format, lints and dependencies
     Lint,
     /// Compiles the checkers and the test guests to WebAssembly
     Checkers,

@@ -5,7 +5,7 @@ use crate::{cargo, guests, lint, setup};
 /// How to run the tests.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Leave out format, lints and drift checks
+    /// Leave out format, lints and dependencies
     #[arg(long)]
     no_lint: bool,
     /// Run only tests whose name contains this
