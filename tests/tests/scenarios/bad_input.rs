@@ -233,6 +233,22 @@ async fn a_full_disk_loses_nothing_silently() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A disk that was full before the agent came: it says so, and what to do, rather than run without its spool.
+#[test]
+fn starting_on_a_full_disk_says_what_to_free() -> anyhow::Result<()> {
+    let (installation, agent) = an_agent()?;
+    let data = agent.folder.join("data");
+    let _disk = SmallDisk::mount(&data)?;
+    fill(&data.join("ballast"))?;
+    let (code, text) = failed_start(&installation, &agent)?;
+    assert!(
+        matches!(code, Some(CONFIGURATION | UNAVAILABLE)),
+        "{code:?}: {text}"
+    );
+    assert_says(&text, &["No space left on device", "free some room", "data_dir"]);
+    Ok(())
+}
+
 #[test]
 fn the_platform_and_the_gateway_name_broken_toml_too() -> anyhow::Result<()> {
     let installation = Installation::new()?;
