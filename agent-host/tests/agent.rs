@@ -15,5 +15,9 @@ mod command_line;
 mod hot_reload;
 #[path = "agent/pull.rs"]
 mod pull;
+#[path = "agent/scheduling.rs"]
+mod scheduling;
+#[path = "agent/top.rs"]
+mod top;
 #[path = "agent/world.rs"]
 mod world;

@@ -36,6 +36,10 @@ pub(crate) const TO_TEST: &[Need] = &[
         program: "openssl",
         package: "openssl",
     },
+    Need {
+        program: "script",
+        package: "bsdutils",
+    },
 ];
 
 /// Adds the compiler's WebAssembly target where it is missing.
