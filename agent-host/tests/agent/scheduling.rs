@@ -130,9 +130,9 @@ async fn runs_that_wait_for_a_place_are_late_lose_nothing_and_dont_pay_for_the_w
         "agent.toml",
         "listen = \"127.0.0.1:0\"\n[limits]\nconcurrent_runs = 1\n",
     );
-    let names = ["a", "b", "c", "d", "e"];
+    let names = ["a", "b", "c", "d"];
     for name in names {
-        rare(&world, name, "sleep-forever", "timeout = \"400ms\"");
+        rare(&world, name, "sleep-forever", "timeout = \"1s\"");
     }
     let running = world.start().await;
     let gateway = world.gateway(&running).await;
@@ -148,20 +148,20 @@ async fn runs_that_wait_for_a_place_are_late_lose_nothing_and_dont_pay_for_the_w
         // One after the other. A run whose wall time had the wait in it would overlap the next one's start.
         assert!(apart_us + 5_000 >= pair[0].usage.unwrap().wall_us, "{pair:?}");
     }
-    for (place, result) in results.iter().enumerate() {
+    for result in &results {
         assert_eq!(
             (result.status(), result.failure()),
             (Status::Unknown, FailureClass::Timeout),
             "{result:?}"
         );
         assert!(
-            result.usage.unwrap().wall_us >= 400_000,
-            "the wait was counted against its timeout"
+            result.usage.unwrap().wall_us >= 1_000_000,
+            "the wait was counted against its timeout: {result:?}"
         );
-        let late_ms = result.started_at_unix_ms - result.scheduled_at_unix_ms;
+        // All were asked for before the first one ended; when each was due isn't moved by its wait.
         assert!(
-            late_ms + 50 >= 400 * place as u64,
-            "place {place} was {late_ms} ms late"
+            result.scheduled_at_unix_ms <= results[1].started_at_unix_ms,
+            "{result:?}"
         );
     }
     let spooled: std::collections::BTreeSet<_> = all_results(&mut world.gateway(&running).await)

@@ -200,6 +200,15 @@ fn a_turn_that_comes_before_the_retry_is_the_retry() {
     assert_eq!(next_run(&mut table, Outcome::NotOk, 0).0, 30 * SECOND);
 }
 
+#[test]
+fn no_turn_follows_a_retry_closer_than_a_retry_would() {
+    let mut table = with(retried(3));
+    assert_eq!(next_run(&mut table, Outcome::NotOk, 7_500).0, 10 * SECOND);
+    assert_eq!(next_run(&mut table, Outcome::Ok, 0).0, 19_500);
+    // The turn at 20 s would look again after half a second.
+    assert_eq!(next_run(&mut table, Outcome::Ok, 0), (30 * SECOND, 0));
+}
+
 const CRASH: Outcome = Outcome::Crashed(FailureClass::Crash);
 
 #[test]
@@ -245,6 +254,18 @@ fn a_new_checker_starts_anew_and_a_run_of_the_old_one_says_nothing_about_it() {
     let due = table.take_due(60 * SECOND).pop().unwrap();
     assert!(!due.course.health().is_failing());
     assert_eq!(due.course.attempt(), 5, "the check is as not ok as before");
+}
+
+#[test]
+fn what_an_old_checker_did_is_forgotten() {
+    let mut table = with(exact().for_subject(0));
+    for _ in 0..4 {
+        next_run(&mut table, CRASH, 100);
+    }
+    table.set(&name("web"), exact().for_subject(1), 51 * SECOND);
+    let due = table.take_due(60 * SECOND).pop().unwrap();
+    assert_eq!(due.course.health(), crate::schedule::health::Health::default());
+    assert_eq!(due.course.attempt(), 4, "the check is as not ok as before");
 }
 
 #[test]
