@@ -228,4 +228,66 @@ mod tests {
         assert_eq!(seen[2], (3, true, 20_000, sentence.to_owned()));
         assert_eq!(seen[3].2, 40_000);
     }
+
+    /// What is logged meanwhile.
+    fn logged(work: impl FnOnce()) -> String {
+        #[derive(Clone, Default)]
+        struct Lines(Arc<std::sync::Mutex<Vec<u8>>>);
+        impl std::io::Write for Lines {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().unwrap().extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, work);
+        let bytes = lines.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_checker_that_begins_to_fail_is_told_once_and_so_is_its_recovery() {
+        let run = |course: Course, outcome| {
+            let due = Due {
+                check: "web".parse().unwrap(),
+                late_ms: 0,
+                skipped: 0,
+                course,
+                retries: crate::schedule::course::Retries::default(),
+                period_ms: 10_000,
+                subject: 0,
+            };
+            let course = course.after(outcome, due.retries);
+            tell_health(&due, course);
+            course
+        };
+        let log = logged(|| {
+            let crash = Outcome::Crashed(FailureClass::Timeout);
+            let course = (0..10).fold(Course::default(), |course, _| run(course, crash));
+            let course = run(course, Outcome::NotOk);
+            run(course, Outcome::Ok);
+        });
+        let lines: Vec<_> = log.lines().collect();
+        assert_eq!(lines.len(), 2, "{log}");
+        assert!(
+            lines[0].contains("WARN") && lines[0].contains("keeps crashing"),
+            "{log}"
+        );
+        assert!(
+            lines[0].contains("failing: 3 of the last 3 runs crashed (timeout)"),
+            "{log}"
+        );
+        assert!(
+            lines[1].contains("INFO") && lines[1].contains("well again"),
+            "{log}"
+        );
+    }
 }

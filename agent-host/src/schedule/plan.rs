@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::course::Retries;
 use super::cron::CronTimes;
 
-/// Turns of a cron that are counted one by one; a week has this many minutes. Beyond it the count is a lower bound.
-const MOST_COUNTED: u64 = 10_080;
+/// Turns of a cron that are counted one by one: a day of minutes, some ms of work. Beyond it the count is a lower bound.
+const MOST_COUNTED: u64 = 1_440;
 
 /// When one check runs, on a line of milliseconds that never goes back.
 ///

@@ -331,6 +331,32 @@ proptest! {
     }
 
     #[test]
+    fn retries_keep_their_distance_whatever_comes_of_them(
+        steps in proptest::collection::vec((0u64..5_000, 0u64..12_000, any::<bool>()), 1..100),
+        attempts in 1u32..6,
+    ) {
+        let mut table = with(retried(attempts));
+        let (mut now, mut in_row) = (0, 0);
+        let mut last: Option<u64> = None;
+        for (late, takes, ok) in steps {
+            now = table.next_due_ms().unwrap().max(now) + late;
+            for due in table.take_due(now) {
+                if let Some(last) = last {
+                    prop_assert!(now - last >= 2 * SECOND, "{} after {}", now, last);
+                }
+                last = Some(now);
+                in_row = if ok { 0 } else { in_row + 1 };
+                now += takes;
+                end(&mut table, &due, if ok { Outcome::Ok } else { Outcome::NotOk }, now);
+                let is_soft = in_row > 0 && in_row < attempts;
+                // From the end of a soft result's run, or at a turn that comes first.
+                let next = table.next_due_ms().unwrap();
+                prop_assert!(!is_soft || next <= now + 2 * SECOND, "{} at {}", next, now);
+            }
+        }
+    }
+
+    #[test]
     fn every_turn_is_either_run_or_reported_as_skipped(
         steps in proptest::collection::vec((0u64..60_000, 0u64..30_000, any::<bool>()), 1..100),
     ) {
