@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use picket_agent_host::cli::{Cli, LogFormat};
+use picket_agent_host::privileges;
 use picket_sandbox::component::compile::worker;
 use tracing_subscriber::EnvFilter;
 
@@ -13,6 +14,10 @@ fn main() -> ExitCode {
     // Before anything is set up: a compiler needs none of it, and its limits come before the first byte of a component.
     if is_compiler() {
         return worker::serve();
+    }
+    if let Err(error) = privileges::drop() {
+        let _ = writeln!(std::io::stderr(), "error: can't give up privileges: {error}");
+        return ExitCode::from(70);
     }
     let cli = Cli::parse();
     match start(cli) {

@@ -102,6 +102,42 @@ fn all_places_can_be_taken_at_once_in_little_address_space() {
     );
 }
 
+/// As root it keeps what checks may be granted, and nothing that could change the machine.
+#[test]
+fn an_agent_gives_up_the_privileges_that_it_does_not_need() {
+    let world = world();
+    let mut agent = Agent(
+        Command::new(AGENT_HOST)
+            .current_dir(world.path(""))
+            .args(["run", "--ready-file", "ready.json"])
+            .spawn()
+            .unwrap(),
+    );
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !world.path("ready.json").exists() {
+        assert!(
+            Instant::now() < deadline && agent.0.try_wait().unwrap().is_none(),
+            "it didn't get ready"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // Capabilities are each thread's own.
+    let threads = std::fs::read_dir(format!("/proc/{}/task", agent.0.id())).unwrap();
+    for thread in threads {
+        let status = std::fs::read_to_string(thread.unwrap().path().join("status")).unwrap();
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            u64::from_str_radix(line.trim(), 16).unwrap()
+        };
+        assert_eq!(field("NoNewPrivs:"), 1);
+        // CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_NET_BIND_SERVICE, CAP_NET_RAW, CAP_SYS_PTRACE (linux/capability.h).
+        let kept: u64 = [1, 2, 10, 13, 19].iter().map(|number| 1 << number).sum();
+        for set in ["CapPrm:", "CapEff:", "CapInh:"] {
+            assert_eq!(field(set) & !kept, 0, "{set} in\n{status}");
+        }
+    }
+}
+
 /// Starts a program that may not execute memory that it wrote (`PR_SET_MDWE`, Linux 6.3), as SELinux and systemd's
 /// `MemoryDenyWriteExecute` have it too.
 fn without_new_code(world: &World, arguments: &[&str]) -> Output {

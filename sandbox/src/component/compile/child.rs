@@ -124,6 +124,8 @@ impl ChildCompiler {
         let mut child = Command::new(&self.program)
             .arg(ARGUMENT)
             .env_clear()
+            .env("RAYON_NUM_THREADS", threads().to_string())
+            .env("MALLOC_ARENA_MAX", "4")
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -257,6 +259,14 @@ fn failed(reason: &dyn fmt::Display) -> LoadError {
     LoadError::Uncompilable {
         reason: format!("the compiler's process can't be used: {reason}"),
     }
+}
+
+/// All processors up to 8. Each thread's stack, and each of the allocator's arenas (64 MiB, hence no more than 4 of them), is
+/// address space that the limit counts.
+fn threads() -> usize {
+    std::thread::available_parallelism()
+        .map_or(1, std::num::NonZero::get)
+        .min(8)
 }
 
 /// At most one byte more than allowed, so that too much is seen as such.
