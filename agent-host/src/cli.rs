@@ -16,6 +16,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use picket_sandbox::component::{ChildCompiler, Compiler};
+
+use crate::config::AgentConfig;
 
 pub use error::CliError;
 
@@ -89,6 +92,11 @@ enum Command {
     Status(status::Args),
     /// A live table of what the running agent's checks cost and how they stand
     Top(top::Args),
+}
+
+/// This program is its own compiler: `main` lets it be one where it is started as such.
+pub(crate) fn compiler(config: &AgentConfig) -> Compiler {
+    Compiler::Child(ChildCompiler::of_this_program(config.sandbox.compile.clone()))
 }
 
 impl Cli {

@@ -14,6 +14,7 @@ pub mod check_file;
 mod check_set;
 mod problem;
 pub mod quantity;
+mod sandbox_section;
 mod section;
 mod timing;
 
@@ -21,6 +22,7 @@ pub use agent_file::{AgentConfig, LEAST_QUOTA, Limits, LoadError, SpoolSettings}
 pub use check_file::CheckConfig;
 pub use check_set::{CheckSet, Configured};
 pub use problem::{Problem, Problems, Source};
+pub use sandbox_section::SandboxSettings;
 pub(crate) use section::nearest;
 pub use timing::Timing;
 

@@ -17,6 +17,7 @@
 //! - [`identity`]: who this agent is, reloaded while it runs.
 //! - [`control`]: what the command line asks a running agent, on a socket of its own.
 //! - [`metrics_server`]: `/metrics` on loopback. `internal_events` has every log line and metric.
+//! - [`privileges`]: what the program gives up before it begins.
 //! - [`app`]: where all of them meet.
 //! - [`cli`]: the command line of the program.
 
@@ -28,6 +29,7 @@ pub mod control;
 pub mod identity;
 mod internal_events;
 pub mod metrics_server;
+pub mod privileges;
 pub mod reload;
 pub mod runner;
 pub mod schedule;

@@ -4,10 +4,12 @@
 //! - [`state`]: the files behind the checkers' key-value store.
 //! - [`secrets`]: the files behind secrets.
 //! - [`convert`]: a sandbox's outcome as a result of the contract.
+//! - [`learn`]: a run that shows what its check needs.
 //! - [`meter`]: what each check has cost, and how it stands.
 //! - [`now`]: running a check out of its turn.
 
 pub mod convert;
+pub mod learn;
 pub mod meter;
 pub mod now;
 pub mod prepared;
@@ -74,9 +76,8 @@ impl Executor {
         }
     }
 
-    /// Runs a check and gives its result, which goes nowhere.
-    pub async fn execute(&self, prepared: &Prepared, scheduled_at_unix_ms: u64, skipped: u32) -> CheckResult {
-        let spec = RunSpec {
+    fn spec(&self, prepared: &Prepared, scheduled_at_unix_ms: u64) -> RunSpec {
+        RunSpec {
             check: prepared.name.to_string(),
             config: prepared.config_json(),
             grants: Arc::clone(&prepared.grants),
@@ -88,7 +89,12 @@ impl Executor {
             state: Arc::clone(&self.state) as _,
             secrets: Arc::clone(&self.secrets) as _,
             scheduled_at_unix_ms,
-        };
+        }
+    }
+
+    /// Runs a check and gives its result, which goes nowhere.
+    pub async fn execute(&self, prepared: &Prepared, scheduled_at_unix_ms: u64, skipped: u32) -> CheckResult {
+        let spec = self.spec(prepared, scheduled_at_unix_ms);
         let mut result = match prepared.obstacle() {
             Some((class, sentence)) => convert::failed(class, &sentence),
             None => match prepared.checker.clone() {

@@ -20,6 +20,7 @@ use crate::runner::state::FileState;
 use crate::runner::{Executor, convert};
 use crate::schedule::unix_ms;
 
+mod learn;
 mod nagios;
 
 #[derive(Debug, clap::Subcommand)]
@@ -63,6 +64,10 @@ pub(super) struct RunArgs {
     /// Have the running agent run it; its result goes to the platform, too
     #[arg(long)]
     on_agent: bool,
+    /// Run it with as much reach as it asks for, and propose the least grants that it needed. Secrets, files and addresses
+    /// that hand out credentials stay as they are granted
+    #[arg(long, conflicts_with_all = ["nagios", "on_agent"])]
+    learn: bool,
 }
 
 pub(super) async fn check(command: Command) -> Result<ExitCode, CliError> {
@@ -158,7 +163,7 @@ fn explain(config: &AgentConfig, set: &CheckSet) -> Result<(), CliError> {
 
 /// Reads checks and checkers as `run` would.
 pub(super) async fn look(config: &AgentConfig) -> Result<Reloader, CliError> {
-    let mut reloader = Reloader::new(config.clone(), app::loader(config)?);
+    let mut reloader = Reloader::new(config.clone(), app::loader(config, super::compiler(config))?);
     reloader.look().await;
     Ok(reloader)
 }
@@ -215,19 +220,38 @@ fn describe(check: &Prepared) -> serde_json::Value {
 
 async fn run(args: &RunArgs) -> Result<ExitCode, CliError> {
     let config = AgentConfig::load(&args.config.config)?;
-    let result = if args.on_agent {
+    if args.on_agent {
         let ran = Client::new(&config.data_dir)?.run(&args.name).await?;
-        CheckResult::from(ran.result)
-    } else {
-        run_here(&config, &args.name).await?
+        return answer(args, &CheckResult::from(ran.result));
+    }
+    let reloader = look(&config).await?;
+    let checks = reloader.inventory().checks.load_full();
+    let Some(prepared) = checks.get(&args.name) else {
+        let near = nearest(args.name.as_str(), checks.keys().map(CheckName::as_str));
+        let hint = near
+            .map(|near| format!("; did you mean `{near}`?"))
+            .unwrap_or_default();
+        return Err(CliError::Unknown(format!(
+            "there is no check `{}` in {}{hint}",
+            args.name,
+            config.checks_dir.display()
+        )));
     };
+    let executor = executor(&config)?;
+    if args.learn {
+        return learn::learn(&executor, prepared, args.output.output).await;
+    }
+    answer(args, &executor.execute(prepared, unix_ms(), 0).await)
+}
+
+fn answer(args: &RunArgs, result: &CheckResult) -> Result<ExitCode, CliError> {
     if args.nagios {
-        output::line(nagios::line(&result))?;
+        output::line(nagios::line(result))?;
         return Ok(ExitCode::from(nagios::exit_code(result.status())));
     }
     match args.output.output {
-        Format::Json => output::json(&ResultModel::from(&result))?,
-        Format::Table => show(&result)?,
+        Format::Json => output::json(&ResultModel::from(result))?,
+        Format::Table => show(result)?,
     }
     Ok(ExitCode::from(if result.status() == Status::Ok {
         0
@@ -236,24 +260,8 @@ async fn run(args: &RunArgs) -> Result<ExitCode, CliError> {
     }))
 }
 
-async fn run_here(config: &AgentConfig, name: &CheckName) -> Result<CheckResult, CliError> {
-    let reloader = look(config).await?;
-    let checks = reloader.inventory().checks.load_full();
-    let Some(prepared) = checks.get(name) else {
-        let near = nearest(name.as_str(), checks.keys().map(CheckName::as_str));
-        let hint = near
-            .map(|near| format!("; did you mean `{near}`?"))
-            .unwrap_or_default();
-        return Err(CliError::Unknown(format!(
-            "there is no check `{name}` in {}{hint}",
-            config.checks_dir.display()
-        )));
-    };
-    execute(config, prepared).await
-}
-
-/// Runs a check beside an agent that may be running: it touches neither its spool nor the state that its runs keep.
-async fn execute(config: &AgentConfig, prepared: &Arc<Prepared>) -> Result<CheckResult, CliError> {
+/// Runs checks beside an agent that may be running: it touches neither its spool nor the state that its runs keep.
+fn executor(config: &AgentConfig) -> Result<Executor, CliError> {
     let state = FileState::open(&config.data_dir.join("state")).map_err(|source| CliError::Io {
         action: "open",
         path: config.data_dir.join("state"),
@@ -261,13 +269,12 @@ async fn execute(config: &AgentConfig, prepared: &Arc<Prepared>) -> Result<Check
     })?;
     let secrets = Arc::new(FileSecrets::new(&config.secrets_dir));
     let guests = tokio::runtime::Handle::current();
-    let executor = Executor::new(
+    Ok(Executor::new(
         config.limits.clone(),
         Arc::new(state.read_only()),
         secrets,
         guests,
-    );
-    Ok(executor.execute(prepared, unix_ms(), 0).await)
+    ))
 }
 
 fn show(result: &CheckResult) -> std::io::Result<()> {
