@@ -23,6 +23,7 @@ use picket_identity::name::CheckName;
 use picket_proto::agent::v1::CheckResult;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::spool::Appended;
@@ -132,20 +133,26 @@ impl<R: Run> Worker<R> {
         shutdown: CancellationToken,
     ) {
         let (ended, mut endings) = mpsc::unbounded_channel();
+        // One timer, set anew only where the next time is another: setting one wakes the thread that waits for timers.
+        let mut alarm = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
+        let mut set_for = None;
         loop {
             // Each time around, not only when the timer ends: ends of runs may come faster than it does.
-            let now_ms = self.clock.now_ms();
-            self.table.set_skew(self.clock.skew_ms(), now_ms);
-            for due in self.table.take_due(now_ms) {
+            for due in self.table.take_due(self.clock.now_ms()) {
                 self.start(due, None, ended.clone());
             }
-            let wait = self
-                .table
-                .next_due_ms()
-                .map_or(LOOK, |due_ms| self.clock.until(due_ms).min(LOOK));
+            let next = self.table.next_due_ms();
+            if set_for != Some(next) {
+                let wait = next.map_or(LOOK, |due_ms| self.clock.until(due_ms).min(LOOK));
+                alarm.as_mut().reset(Instant::now() + wait);
+                set_for = Some(next);
+            }
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                () = tokio::time::sleep(wait) => {}
+                () = alarm.as_mut() => {
+                    self.table.set_skew(self.clock.skew_ms(), self.clock.now_ms());
+                    set_for = None;
+                }
                 Some((check, ran)) = endings.recv() => self.table.finished(&check, ran, self.clock.now_ms()),
                 Some(_) = self.runs.join_next(), if !self.runs.is_empty() => {}
                 command = commands.recv() => match command {
