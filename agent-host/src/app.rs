@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics_exporter_prometheus::PrometheusHandle;
 use picket_identity::serve::{self, Routes};
 use picket_proto::agent::v1::agent_server::AgentServer;
 use picket_proto::health::v1::health_server::HealthServer;
@@ -20,9 +19,10 @@ use uuid::Uuid;
 
 use crate::catalogue::loaded::Loader;
 use crate::config::AgentConfig;
+use crate::control::server::{Control, ControlSocket};
 use crate::identity::IdentityStore;
 use crate::internal_events as events;
-use crate::metrics_server;
+use crate::metrics_server::{self, Metrics};
 use crate::reload::Reloader;
 use crate::runner::secrets::FileSecrets;
 use crate::runner::state::FileState;
@@ -94,7 +94,12 @@ impl App {
         })?;
         let secrets = Arc::new(FileSecrets::new(&config.secrets_dir));
         let executor = Executor::new(config.limits.clone(), Arc::new(state), secrets, guests.handle());
-        let runner = Runner::new(Arc::clone(&inventory.checks), spool.clone(), executor);
+        let runner = Runner::new(
+            Arc::clone(&inventory.checks),
+            Arc::clone(&inventory.meters),
+            spool.clone(),
+            executor,
+        );
         let shutdown = CancellationToken::new();
         let (scheduler, scheduling) = Scheduler::start(Arc::new(runner), DRAIN, shutdown.clone());
         scheduler.replace(reloader.plans(&identity.current().identity().id().to_string()));
@@ -105,16 +110,40 @@ impl App {
                 .as_ref()
                 .and_then(|listener| listener.local_addr().ok()),
         };
+        let started_at_unix_ms = unix_ms();
+        let mut tasks = vec![scheduling];
+        // An agent that can't be asked on this machine still watches it.
+        match ControlSocket::bind(&config.data_dir) {
+            Ok(socket) => {
+                let control = Control {
+                    identity: Arc::clone(&identity),
+                    checks: Arc::clone(&inventory.checks),
+                    meters: Arc::clone(&inventory.meters),
+                    scheduler: scheduler.clone(),
+                    spool: spool.clone(),
+                    concurrent_runs: config.limits.concurrent_runs as u64,
+                    started_at_unix_ms,
+                };
+                tasks.push(tokio::spawn(socket.serve(control, shutdown.clone())));
+            }
+            Err(error) => events::control_unavailable(&error),
+        }
+        let metrics = Metrics {
+            recorded: metrics,
+            spool: spool.clone(),
+            meters: Arc::clone(&inventory.meters),
+        };
         let guard = Guard::new(Arc::clone(&identity));
         let agent = AgentService {
             guard: guard.clone(),
             identity: Arc::clone(&identity),
             spool: spool.clone(),
             checks: inventory.checks,
+            meters: inventory.meters,
             catalogue: inventory.catalogue,
             scheduler: scheduler.clone(),
             boot_id: Uuid::new_v4(),
-            started_at_unix_ms: unix_ms(),
+            started_at_unix_ms,
             shutdown: shutdown.clone(),
         };
         let routes = Routes::new()
@@ -132,13 +161,9 @@ impl App {
             shutdown.clone(),
         ));
         let reloading = tokio::spawn(reloader.follow(watch, scheduler, identity, shutdown.clone()));
+        tasks.extend([serving, reloading]);
         if let Some(listener) = metrics_listener {
-            tokio::spawn(metrics_server::serve(
-                listener,
-                metrics.clone(),
-                spool.clone(),
-                shutdown.clone(),
-            ));
+            tokio::spawn(metrics_server::serve(listener, metrics.clone(), shutdown.clone()));
         }
         events::started(&addresses);
         Ok(Running {
@@ -147,7 +172,7 @@ impl App {
             metrics,
             spool,
             guests,
-            tasks: vec![scheduling, serving, reloading],
+            tasks,
         })
     }
 }
@@ -170,7 +195,7 @@ impl Shutdown {
 pub struct Running {
     addresses: Addresses,
     shutdown: Shutdown,
-    metrics: PrometheusHandle,
+    metrics: Metrics,
     spool: Spool,
     guests: GuestRuntime,
     tasks: Vec<JoinHandle<()>>,
@@ -195,10 +220,10 @@ impl Running {
         &self.spool
     }
 
-    /// Its metrics as text.
+    /// Its metrics; they can be read also when it has ended.
     #[must_use]
-    pub fn metrics(&self) -> String {
-        self.metrics.render()
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Waits until it was ended and everything is on disk.

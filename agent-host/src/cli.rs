@@ -10,6 +10,7 @@ mod init;
 mod output;
 mod run;
 mod status;
+mod top;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -89,6 +90,8 @@ enum Command {
     Cert(cert::Command),
     /// What the agent's folders say about it; also while it runs
     Status(status::Args),
+    /// A live table of what the running agent's checks cost and how they stand
+    Top(top::Args),
 }
 
 /// This program is its own compiler: `main` lets it be one where it is started as such.
@@ -116,6 +119,7 @@ impl Cli {
             Command::Checker(command) => checker::checker(command).await,
             Command::Cert(command) => cert::cert(command),
             Command::Status(args) => status::status(&args).await,
+            Command::Top(args) => top::top(&args).await,
         }
     }
 }

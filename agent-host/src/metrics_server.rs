@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::internal_events as events;
+use crate::runner::meter::Meters;
 use crate::spool::Spool;
 
 /// Scrapers on one machine are few; more connections than this wait.
@@ -43,13 +44,31 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     Ok(handle)
 }
 
+/// Everything that a scrape shows.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// What was recorded.
+    pub recorded: PrometheusHandle,
+    /// What is measured when it is asked for.
+    pub spool: Spool,
+    /// The checks' numbers.
+    pub meters: Arc<Meters>,
+}
+
+impl Metrics {
+    /// All of it as text.
+    #[must_use]
+    pub fn render(&self) -> String {
+        events::spool_measured(&self.spool.view());
+        self.recorded.run_upkeep();
+        let mut text = self.recorded.render();
+        events::check_metrics::render(&mut text, &self.meters.snapshot());
+        text
+    }
+}
+
 /// Answers scrapers until `shutdown`.
-pub async fn serve(
-    listener: TcpListener,
-    handle: PrometheusHandle,
-    spool: Spool,
-    shutdown: CancellationToken,
-) {
+pub async fn serve(listener: TcpListener, metrics: Metrics, shutdown: CancellationToken) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let accepted = tokio::select! {
@@ -67,12 +86,11 @@ pub async fn serve(
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             return;
         };
-        let (handle, spool, shutdown) = (handle.clone(), spool.clone(), shutdown.clone());
+        let (metrics, shutdown) = (metrics.clone(), shutdown.clone());
         tokio::spawn(async move {
             let _place = place;
             let service = service_fn(move |request| {
-                events::spool_measured(&spool.view());
-                std::future::ready(Ok::<_, Infallible>(answer(&request, &handle)))
+                std::future::ready(Ok::<_, Infallible>(answer(&request, &metrics)))
             });
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -90,12 +108,9 @@ pub async fn serve(
     }
 }
 
-fn answer(request: &Request<Incoming>, handle: &PrometheusHandle) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full<Bytes>> {
     let (status, text) = match (request.method(), request.uri().path()) {
-        (&Method::GET, "/metrics") => {
-            handle.run_upkeep();
-            (StatusCode::OK, handle.render())
-        }
+        (&Method::GET, "/metrics") => (StatusCode::OK, metrics.render()),
         (_, "/metrics") => (StatusCode::METHOD_NOT_ALLOWED, "expected GET\n".to_owned()),
         _ => (StatusCode::NOT_FOUND, "metrics are at /metrics\n".to_owned()),
     };

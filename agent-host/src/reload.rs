@@ -13,6 +13,7 @@ use crate::config::{AgentConfig, CheckSet};
 use crate::identity::IdentityStore;
 use crate::internal_events as events;
 use crate::runner::Checks;
+use crate::runner::meter::Meters;
 use crate::runner::prepared::Prepared;
 use crate::schedule::Scheduler;
 use crate::schedule::plan::Plan;
@@ -25,6 +26,8 @@ pub struct Inventory {
     pub checks: Arc<ArcSwap<Checks>>,
     /// The checkers.
     pub catalogue: Arc<ArcSwap<Catalogue>>,
+    /// What the checks have cost, and how they stand.
+    pub meters: Arc<Meters>,
 }
 
 /// Looks at the folders and publishes what it finds.
@@ -79,6 +82,7 @@ impl Reloader {
             checks.insert(name.clone(), prepared);
         }
         self.tell_problems(&checks);
+        self.inventory.meters.retain(|name| checks.contains_key(name));
         self.inventory.checks.store(Arc::new(checks));
     }
 
@@ -137,14 +141,9 @@ impl Reloader {
         let checks = self.inventory.checks.load();
         let configured = checks
             .values()
-            .filter_map(|check| Some((&check.name, check.config.as_ref()?)));
+            .filter_map(|check| Some((&check.name, check.config.as_ref()?, check.subject())));
         configured
-            .map(|(name, config)| {
-                (
-                    name.clone(),
-                    Plan::new(agent, name.as_str(), config.interval, config.jitter),
-                )
-            })
+            .map(|(name, config, subject)| (name.clone(), config.plan(agent).for_subject(subject)))
             .collect()
     }
 

@@ -20,5 +20,9 @@ mod hot_reload;
 mod machines;
 #[path = "agent/pull.rs"]
 mod pull;
+#[path = "agent/scheduling.rs"]
+mod scheduling;
+#[path = "agent/top.rs"]
+mod top;
 #[path = "agent/world.rs"]
 mod world;

@@ -36,6 +36,10 @@ pub(crate) const TO_TEST: &[Need] = &[
         program: "openssl",
         package: "openssl",
     },
+    Need {
+        program: "script",
+        package: "bsdutils",
+    },
     // Forbids a program new code with one system call.
     Need {
         program: "perl",

@@ -10,7 +10,9 @@ use serde_json::json;
 use super::{CliError, ConfigArg, Format, OutputArg, output};
 use crate::app;
 use crate::config::quantity::show_size;
-use crate::config::{AgentConfig, CheckSet, nearest};
+use crate::config::{AgentConfig, CheckConfig, CheckSet, nearest};
+use crate::control::client::Client;
+use crate::control::result::ResultModel;
 use crate::reload::Reloader;
 use crate::runner::prepared::Prepared;
 use crate::runner::secrets::FileSecrets;
@@ -27,7 +29,7 @@ pub(super) enum Command {
     Config(ConfigArgs),
     /// Every check, and what keeps it from running
     List(ListArgs),
-    /// Run one check now and show its result, which goes nowhere
+    /// Run one check now and show its result, which goes nowhere unless the agent runs it
     Run(RunArgs),
 }
 
@@ -59,9 +61,12 @@ pub(super) struct RunArgs {
     /// One line and the exit code of a Nagios plugin: 0 ok, 1 warning, 2 critical, 3 unknown
     #[arg(long, conflicts_with = "output")]
     nagios: bool,
+    /// Have the running agent run it; its result goes to the platform, too
+    #[arg(long)]
+    on_agent: bool,
     /// Run it with as much reach as it asks for, and propose the least grants that it needed. Secrets, files and addresses
     /// that hand out credentials stay as they are granted
-    #[arg(long, conflicts_with = "nagios")]
+    #[arg(long, conflicts_with_all = ["nagios", "on_agent"])]
     learn: bool,
 }
 
@@ -139,7 +144,7 @@ fn explain(config: &AgentConfig, set: &CheckSet) -> Result<(), CliError> {
             vec![
                 check.name.to_string(),
                 check.checker.clone(),
-                humantime::format_duration(check.interval).to_string(),
+                check.rhythm(),
                 humantime::format_duration(check.timeout).to_string(),
                 humantime::format_duration(check.jitter).to_string(),
                 check.allow.join(" "),
@@ -182,7 +187,10 @@ async fn list(args: &ListArgs) -> Result<ExitCode, CliError> {
                         check.name.to_string(),
                         check.checker_name().to_owned(),
                         check.checker_version().to_owned(),
-                        humantime::format_duration(check.interval).to_string(),
+                        check
+                            .config
+                            .as_ref()
+                            .map_or_else(|| "-".to_owned(), CheckConfig::rhythm),
                         check.problem().unwrap_or("-").to_owned(),
                     ]
                 })
@@ -202,6 +210,7 @@ fn describe(check: &Prepared) -> serde_json::Value {
         "name": check.name.as_str(),
         "checker": check.checker_name(),
         "checker_version": check.checker_version(),
+        "cron": check.config.as_ref().and_then(|config| config.timing.cron.as_ref()).map(ToString::to_string),
         "interval_ms": u64::try_from(check.interval.as_millis()).unwrap_or(u64::MAX),
         "timeout_ms": u64::try_from(check.timeout.as_millis()).unwrap_or(u64::MAX),
         "allow": check.config.as_ref().map(|config| config.allow.as_slice()).unwrap_or_default(),
@@ -211,6 +220,10 @@ fn describe(check: &Prepared) -> serde_json::Value {
 
 async fn run(args: &RunArgs) -> Result<ExitCode, CliError> {
     let config = AgentConfig::load(&args.config.config)?;
+    if args.on_agent {
+        let ran = Client::new(&config.data_dir)?.run(&args.name).await?;
+        return answer(args, &CheckResult::from(ran.result));
+    }
     let reloader = look(&config).await?;
     let checks = reloader.inventory().checks.load_full();
     let Some(prepared) = checks.get(&args.name) else {
@@ -228,14 +241,17 @@ async fn run(args: &RunArgs) -> Result<ExitCode, CliError> {
     if args.learn {
         return learn::learn(&executor, prepared, args.output.output).await;
     }
-    let result = executor.execute(prepared, unix_ms(), 0).await;
+    answer(args, &executor.execute(prepared, unix_ms(), 0).await)
+}
+
+fn answer(args: &RunArgs, result: &CheckResult) -> Result<ExitCode, CliError> {
     if args.nagios {
-        output::line(nagios::line(&result))?;
+        output::line(nagios::line(result))?;
         return Ok(ExitCode::from(nagios::exit_code(result.status())));
     }
     match args.output.output {
-        Format::Json => output::json(&to_json(&result))?,
-        Format::Table => show(&result)?,
+        Format::Json => output::json(&ResultModel::from(result))?,
+        Format::Table => show(result)?,
     }
     Ok(ExitCode::from(if result.status() == Status::Ok {
         0
@@ -316,41 +332,4 @@ fn metric_row(metric: &Metric) -> Vec<String> {
         metric.critical.clone().unwrap_or_default(),
         labels.join(" "),
     ]
-}
-
-fn to_json(result: &CheckResult) -> serde_json::Value {
-    let metrics: Vec<_> = result
-        .metrics
-        .iter()
-        .map(|metric| {
-            json!({
-                "name": metric.name, "value": metric.value, "unit": metric.unit, "counter": metric.counter,
-                "warning": metric.warning, "critical": metric.critical, "min": metric.min, "max": metric.max,
-                "labels": metric.labels,
-            })
-        })
-        .collect();
-    let evidence: Vec<_> = result
-        .evidence
-        .iter()
-        .map(|evidence| {
-            let body = serde_json::from_str(&evidence.body)
-                .unwrap_or_else(|_| serde_json::Value::String(evidence.body.clone()));
-            json!({ "kind": evidence.kind, "title": evidence.title, "body": body })
-        })
-        .collect();
-    let usage = result.usage.as_ref().map(|usage| {
-        json!({
-            "cpu_us": usage.cpu_us, "wall_us": usage.wall_us, "peak_memory_bytes": usage.peak_memory_bytes,
-            "host_calls": usage.host_calls, "bytes_sent": usage.bytes_sent, "bytes_received": usage.bytes_received,
-            "cpu_limit_us": usage.cpu_limit_us, "wall_limit_us": usage.wall_limit_us,
-            "memory_limit_bytes": usage.memory_limit_bytes,
-        })
-    });
-    json!({
-        "check": result.check, "checker": result.checker, "checker_version": result.checker_version,
-        "status": convert::status_word(result.status()), "failure": convert::failure_word(result.failure()), "summary": result.summary,
-        "details": result.details, "metrics": metrics, "labels": result.labels, "evidence": evidence,
-        "started_at_unix_ms": result.started_at_unix_ms, "usage": usage,
-    })
 }

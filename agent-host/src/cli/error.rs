@@ -11,6 +11,7 @@ use picket_identity::credential::CredentialError;
 use crate::app::StartError;
 use crate::catalogue::loaded::CheckerError;
 use crate::config::{LoadError, Problems};
+use crate::control::ControlError;
 use crate::identity::IdentityError;
 
 /// Found problems.
@@ -62,6 +63,9 @@ pub enum CliError {
     /// A name isn't known.
     #[error("{0}")]
     Unknown(String),
+    /// The running agent can't be asked, or refuses.
+    #[error(transparent)]
+    Control(#[from] ControlError),
     /// A file or folder can't be read or written.
     #[error("can't {action} {}: {source}", path.display())]
     Io {
@@ -91,6 +95,12 @@ impl CliError {
             Self::Credential(CredentialError::Crypto(_)) => BUG,
             Self::Credential(_) => CONFIGURATION,
             Self::Checker { .. } | Self::Unknown(_) => FOUND_PROBLEMS,
+            Self::Control(ControlError::Answer { status, .. }) if *status == http::StatusCode::NOT_FOUND => {
+                FOUND_PROBLEMS
+            }
+            Self::Control(ControlError::Refused(_)) => REFUSED,
+            Self::Control(ControlError::PathTooLong { .. }) => CONFIGURATION,
+            Self::Control(_) => UNAVAILABLE,
             Self::Io { .. } | Self::Output(_) => UNAVAILABLE,
         })
     }

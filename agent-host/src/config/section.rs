@@ -281,15 +281,24 @@ impl<'a> Section<'a> {
 
     /// Says that `key`, which must be there, isn't.
     pub(crate) fn missing(&self, key: &str, example: &str) {
-        if self.table.iter().any(|(k, _)| k.get_ref() == key) {
+        if self.has(key) {
             return;
         }
-        self.findings.add_with_help(
-            self.span.clone(),
+        self.add_here(
             format!("{} is missing", self.label(key)),
-            "here",
             format!("add `{key} = {example}`"),
         );
+    }
+
+    /// Whether the key is there, right or wrong.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.table.iter().any(|(k, _)| k.get_ref() == key)
+    }
+
+    /// Says what is wrong with the table as a whole.
+    pub(crate) fn add_here(&self, message: impl Into<String>, help: impl Into<String>) {
+        self.findings
+            .add_with_help(self.span.clone(), message, "here", help);
     }
 
     pub(crate) fn findings(&self) -> &'a Findings<'a> {

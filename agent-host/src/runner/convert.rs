@@ -63,6 +63,8 @@ pub fn too_large(result: &proto::CheckResult, bytes: usize) -> proto::CheckResul
         usage: result.usage,
         skipped: result.skipped,
         interval_ms: result.interval_ms,
+        attempt: result.attempt,
+        hard: result.hard,
         ..failed(proto::FailureClass::BadOutput, &sentence)
     }
 }

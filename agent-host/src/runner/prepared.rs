@@ -11,6 +11,7 @@ use picket_sandbox::report::Need;
 use crate::catalogue::Catalogue;
 use crate::catalogue::loaded::{LoadedChecker, NeedsError};
 use crate::config::{CheckConfig, Configured};
+use crate::schedule::plan;
 
 /// Why a check can't run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,6 +159,14 @@ impl Prepared {
             .map_or("", |checker| &checker.descriptor().version)
     }
 
+    /// What is run, as a number that changes with the checker and its configuration: what is known about how an old one
+    /// does says nothing about a new one.
+    #[must_use]
+    pub fn subject(&self) -> u64 {
+        let digest = self.checker.as_ref().map_or("", |checker| checker.digest());
+        plan::hash(plan::hash(0, digest.as_bytes()), self.config_json().as_bytes())
+    }
+
     /// The configuration that the checker is given.
     #[must_use]
     pub fn config_json(&self) -> String {
@@ -224,6 +233,7 @@ mod tests {
             interval: Duration::from_secs(30),
             timeout: Duration::from_secs(10),
             jitter: Duration::ZERO,
+            timing: crate::config::Timing::default(),
             allow: allow.iter().map(|&line| line.to_owned()).collect(),
             grants: Vec::new(),
             config: serde_json::json!({}),

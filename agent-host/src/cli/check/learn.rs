@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use picket_sandbox::grant::Grant;
 use serde_json::json;
 
-use super::{output, show, to_json};
+use super::{output, show};
 use crate::cli::{CliError, Format};
+use crate::control::result::ResultModel;
 use crate::runner::Executor;
 use crate::runner::learn::Lesson;
 use crate::runner::prepared::Prepared;
@@ -25,7 +26,7 @@ pub(super) async fn learn(
     };
     match format {
         Format::Json => output::json(&json!({
-            "result": to_json(&lesson.result),
+            "result": ResultModel::from(&lesson.result),
             "allow": spelt(&lesson.least),
             "unused": spelt(&lesson.unused),
             "announced": lesson.announced.iter().map(|need| need.grant.to_string()).collect::<Vec<_>>(),
