@@ -54,10 +54,9 @@ impl Executor {
         spec.grants = Arc::new(set);
         let limits = spec.limits.clone();
         let needs = checker.needs(&prepared.config_json()).await.unwrap_or_default();
-        let outcome = match self.guests.spawn(async move { checker.run(spec).await }).await {
-            Ok(outcome) => outcome,
-            // The runtime is ending: nobody waits for a lesson any more.
-            Err(_) => return None,
+        // A runtime that is ending has nobody left who waits for a lesson.
+        let Ok(outcome) = self.guests.spawn(async move { checker.run(spec).await }).await else {
+            return None;
         };
         let refused = outcome.denials.clone();
         let used = outcome.learned.clone();

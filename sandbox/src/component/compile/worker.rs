@@ -1,6 +1,6 @@
 //! The child's side: one component in, its code out, and nothing else. It ends with its parent.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, Read, Write};
 use std::process::ExitCode;
 
 use rustix::process::{Resource, Rlimit, Signal, nice, set_parent_process_death_signal, setrlimit};
@@ -13,8 +13,8 @@ use crate::engine::allocation::{Allocation, compiler};
 pub const ARGUMENT: &str = "compile-one-component";
 /// The component is one that the compiler refuses; standard error has its words.
 pub(super) const REFUSED: u8 = 65;
-/// The component comes after this line.
-pub(super) const MAX_ORDER: usize = 512;
+/// Bytes of the order.
+pub(super) const MAX_ORDER: u64 = 512;
 
 /// What the parent wants, as one line of JSON.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -57,20 +57,20 @@ fn work() -> Result<(), String> {
         .map_err(words)
 }
 
-/// Byte by byte, for what comes after the line is the component's.
-fn read_order(input: &mut impl Read) -> Result<Order, String> {
+/// The first line; what comes after it is the component's.
+fn read_order(input: &mut impl BufRead) -> Result<Order, String> {
     let mut line = Vec::new();
-    for byte in input.bytes() {
-        match byte.map_err(|error| error.to_string())? {
-            b'\n' => return serde_json::from_slice(&line).map_err(|error| error.to_string()),
-            _ if line.len() == MAX_ORDER => break,
-            byte => line.push(byte),
-        }
+    input
+        .take(MAX_ORDER)
+        .read_until(b'\n', &mut line)
+        .map_err(|error| error.to_string())?;
+    if line.pop() != Some(b'\n') {
+        return Err(
+            "this is a part of the agent that only the agent starts: it expects an order on standard input"
+                .to_owned(),
+        );
     }
-    Err(
-        "this is a part of the agent that only the agent starts: it expects an order on standard input"
-            .to_owned(),
-    )
+    serde_json::from_slice(&line).map_err(|error| error.to_string())
 }
 
 /// The limits are the kernel's: what a hostile component makes of the compiler can't lift them.
