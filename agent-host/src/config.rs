@@ -14,12 +14,14 @@ mod check_set;
 mod problem;
 pub mod quantity;
 mod section;
+mod signatures;
 
 pub use agent_file::{AgentConfig, LEAST_QUOTA, Limits, LoadError, SpoolSettings};
 pub use check_file::CheckConfig;
 pub use check_set::{CheckSet, Configured};
 pub use problem::{Problem, Problems, Source};
 pub(crate) use section::nearest;
+pub use signatures::{NotAPolicy, Policy, Publisher, SignatureSettings};
 
 #[cfg(test)]
 mod tests;

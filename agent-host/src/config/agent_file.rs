@@ -8,6 +8,7 @@ use toml::de::DeTable;
 
 use super::problem::{Problems, Source};
 use super::section::{Findings, Section};
+use super::signatures::{self, SignatureSettings};
 
 /// The least that the spool works with: one segment to write and one to give away.
 pub const LEAST_QUOTA: u64 = 2 << 20;
@@ -33,6 +34,8 @@ pub struct AgentConfig {
     pub spool: SpoolSettings,
     /// What one run and all runs together may use.
     pub limits: Limits,
+    /// Whose checkers run here.
+    pub signatures: SignatureSettings,
     /// Where metrics are served, if anywhere. Always a loopback address.
     pub metrics: Option<SocketAddr>,
 }
@@ -136,6 +139,10 @@ fn read(mut root: Section<'_>, base: &Path, path: &Path) -> Option<AgentConfig> 
     let secrets_dir = folder("secrets_dir", "secrets");
     let spool = root.section("spool").map(read_spool).unwrap_or_default();
     let limits = root.section("limits").map(read_limits).unwrap_or_default();
+    let signatures = root
+        .section("signatures")
+        .map(signatures::read)
+        .unwrap_or_default();
     let metrics = root.section("metrics").and_then(read_metrics);
     root.finish();
     Some(AgentConfig {
@@ -148,6 +155,7 @@ fn read(mut root: Section<'_>, base: &Path, path: &Path) -> Option<AgentConfig> 
         secrets_dir,
         spool,
         limits,
+        signatures,
         metrics,
     })
 }
