@@ -10,7 +10,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use picket_identity::serve::{self, Routes};
 use picket_proto::agent::v1::agent_server::AgentServer;
 use picket_proto::health::v1::health_server::HealthServer;
-use picket_sandbox::component::CompileCache;
+use picket_sandbox::component::{CompileCache, Compiler};
 use picket_sandbox::engine::{EngineConfig, SandboxEngine};
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -63,11 +63,12 @@ pub struct Addresses {
 pub struct App;
 
 impl App {
-    /// Builds and starts an agent. When this returns, it listens.
+    /// Builds and starts an agent. When this returns, it listens. A `compiler` in a child process is the program's to
+    /// offer: this library doesn't know which program it is part of.
     ///
     /// # Errors
     /// Anything that keeps an agent from running; nothing is left behind then.
-    pub async fn start(config: AgentConfig) -> Result<Running, StartError> {
+    pub async fn start(config: AgentConfig, compiler: Compiler) -> Result<Running, StartError> {
         let metrics = metrics_server::install()?;
         make_folders(&config)?;
         let identity = Arc::new(IdentityStore::open(&config.identity_dir)?);
@@ -79,7 +80,7 @@ impl App {
         };
         let spool = open_spool(&config)?;
         let guests = GuestRuntime::start().map_err(StartError::Threads)?;
-        let loader = loader(&config)?;
+        let loader = loader(&config, compiler)?;
         let mut reloader = Reloader::new(config.clone(), loader).keeping_signed_versions();
         let watch = reloader.watch();
         reloader.look().await;
@@ -271,10 +272,12 @@ fn open_spool(config: &AgentConfig) -> Result<Spool, StartError> {
 ///
 /// # Errors
 /// The machine can't run checkers, or the cache can't be opened.
-pub fn loader(config: &AgentConfig) -> Result<Loader, StartError> {
+pub fn loader(config: &AgentConfig, compiler: Compiler) -> Result<Loader, StartError> {
     let engine = SandboxEngine::new(EngineConfig {
         concurrent_runs: u32::try_from(config.limits.concurrent_runs).unwrap_or(u32::MAX),
         memory: usize::try_from(config.limits.memory).unwrap_or(usize::MAX),
+        execution: config.sandbox.engine,
+        compiler,
         ..EngineConfig::default()
     })?;
     let cache = CompileCache::open(&config.data_dir.join("compiled"), COMPILE_CACHE)?;

@@ -15,6 +15,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use picket_sandbox::component::{ChildCompiler, Compiler};
+
+use crate::config::AgentConfig;
 
 pub use error::CliError;
 
@@ -86,6 +89,11 @@ enum Command {
     Cert(cert::Command),
     /// What the agent's folders say about it; also while it runs
     Status(status::Args),
+}
+
+/// This program is its own compiler: `main` lets it be one where it is started as such.
+pub(crate) fn compiler(config: &AgentConfig) -> Compiler {
+    Compiler::Child(ChildCompiler::of_this_program(config.sandbox.compile.clone()))
 }
 
 impl Cli {

@@ -13,6 +13,7 @@ pub mod check_file;
 mod check_set;
 mod problem;
 pub mod quantity;
+mod sandbox_section;
 mod section;
 mod signatures;
 
@@ -20,6 +21,7 @@ pub use agent_file::{AgentConfig, LEAST_QUOTA, Limits, LoadError, SpoolSettings}
 pub use check_file::CheckConfig;
 pub use check_set::{CheckSet, Configured};
 pub use problem::{Problem, Problems, Source};
+pub use sandbox_section::SandboxSettings;
 pub(crate) use section::nearest;
 pub use signatures::{NotAPolicy, Policy, Publisher, SignatureSettings};
 

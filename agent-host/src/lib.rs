@@ -16,6 +16,7 @@
 //! - [`server`]: what gateways ask: `Describe`, `Pull`, `RunCheck`, health.
 //! - [`identity`]: who this agent is, reloaded while it runs.
 //! - [`metrics_server`]: `/metrics` on loopback. `internal_events` has every log line and metric.
+//! - [`privileges`]: what the program gives up before it begins.
 //! - [`app`]: where all of them meet.
 //! - [`cli`]: the command line of the program.
 
@@ -26,6 +27,7 @@ pub mod config;
 pub mod identity;
 mod internal_events;
 pub mod metrics_server;
+pub mod privileges;
 pub mod reload;
 pub mod runner;
 pub mod schedule;

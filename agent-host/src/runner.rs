@@ -4,8 +4,10 @@
 //! - [`state`]: the files behind the checkers' key-value store.
 //! - [`secrets`]: the files behind secrets.
 //! - [`convert`]: a sandbox's outcome as a result of the contract.
+//! - [`learn`]: a run that shows what its check needs.
 
 pub mod convert;
+pub mod learn;
 pub mod prepared;
 pub mod secrets;
 pub mod state;
@@ -66,9 +68,8 @@ impl Executor {
         }
     }
 
-    /// Runs a check and gives its result, which goes nowhere.
-    pub async fn execute(&self, prepared: &Prepared, scheduled_at_unix_ms: u64, skipped: u32) -> CheckResult {
-        let spec = RunSpec {
+    fn spec(&self, prepared: &Prepared, scheduled_at_unix_ms: u64) -> RunSpec {
+        RunSpec {
             check: prepared.name.to_string(),
             config: prepared.config_json(),
             grants: Arc::clone(&prepared.grants),
@@ -80,7 +81,12 @@ impl Executor {
             state: Arc::clone(&self.state) as _,
             secrets: Arc::clone(&self.secrets) as _,
             scheduled_at_unix_ms,
-        };
+        }
+    }
+
+    /// Runs a check and gives its result, which goes nowhere.
+    pub async fn execute(&self, prepared: &Prepared, scheduled_at_unix_ms: u64, skipped: u32) -> CheckResult {
+        let spec = self.spec(prepared, scheduled_at_unix_ms);
         let mut result = match prepared.obstacle() {
             Some((class, sentence)) => convert::failed(class, &sentence),
             None => match prepared.checker.clone() {

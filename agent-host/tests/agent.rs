@@ -4,6 +4,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     reason = "helpers of tests fail as tests do"
 )]
 
@@ -13,8 +14,12 @@ mod bad_input;
 mod checkers;
 #[path = "agent/command_line.rs"]
 mod command_line;
+#[path = "agent/compiling.rs"]
+mod compiling;
 #[path = "agent/hot_reload.rs"]
 mod hot_reload;
+#[path = "agent/machines.rs"]
+mod machines;
 #[path = "agent/pull.rs"]
 mod pull;
 #[path = "agent/world.rs"]

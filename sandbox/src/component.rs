@@ -1,7 +1,7 @@
 //! From bytes to a checker that can run.
 
 pub mod cache;
-mod compile;
+pub mod compile;
 mod error;
 pub mod inspect;
 pub mod signature;
@@ -12,6 +12,7 @@ use std::sync::Arc;
 use wasmtime::component::{Component, InstancePre};
 
 pub use cache::CompileCache;
+pub use compile::{ChildCompiler, CompileLimits, Compiler};
 pub use error::LoadError;
 pub use inspect::Import;
 
@@ -46,7 +47,7 @@ impl Checker {
         cache: Option<&CompileCache>,
     ) -> Result<Self, LoadError> {
         let inspected = inspect::inspect(bytes)?;
-        let component = compile::load(engine.wasmtime(), bytes, cache)?;
+        let component = compile::load(engine, bytes, cache)?;
         let linked = link(engine, &component)?;
         let bindings = crate::bindings::CheckerPre::new(linked).map_err(|error| LoadError::Unlinkable {
             reason: format!("{error:#}"),

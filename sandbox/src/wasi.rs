@@ -34,8 +34,8 @@ pub(crate) fn context(guard: &Arc<Guard>, stderr: &stdio::Capture) -> Result<Was
     let mut wasi = WasiCtxBuilder::new();
     wasi.stderr(stderr.clone())
         .max_random_size(MAX_RANDOM)
-        .allow_tcp(guard.grants().any_of(Protocol::Tcp))
-        .allow_udp(guard.grants().any_of(Protocol::Udp));
+        .allow_tcp(guard.allows_sockets(Protocol::Tcp))
+        .allow_udp(guard.allows_sockets(Protocol::Udp));
     let guard_of_sockets = Arc::clone(guard);
     wasi.socket_addr_check(move |address, purpose| {
         let allowed = allows_socket(&guard_of_sockets, address, purpose);

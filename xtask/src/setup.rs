@@ -36,6 +36,11 @@ pub(crate) const TO_TEST: &[Need] = &[
         program: "openssl",
         package: "openssl",
     },
+    // Forbids a program new code with one system call.
+    Need {
+        program: "perl",
+        package: "perl-base",
+    },
 ];
 
 /// Adds the compiler's WebAssembly target where it is missing.

@@ -18,6 +18,7 @@ use crate::runner::state::FileState;
 use crate::runner::{Executor, convert};
 use crate::schedule::unix_ms;
 
+mod learn;
 mod nagios;
 
 #[derive(Debug, clap::Subcommand)]
@@ -58,6 +59,10 @@ pub(super) struct RunArgs {
     /// One line and the exit code of a Nagios plugin: 0 ok, 1 warning, 2 critical, 3 unknown
     #[arg(long, conflicts_with = "output")]
     nagios: bool,
+    /// Run it with as much reach as it asks for, and propose the least grants that it needed. Secrets, files and addresses
+    /// that hand out credentials stay as they are granted
+    #[arg(long, conflicts_with = "nagios")]
+    learn: bool,
 }
 
 pub(super) async fn check(command: Command) -> Result<ExitCode, CliError> {
@@ -161,7 +166,7 @@ fn explain(config: &AgentConfig, set: &CheckSet) -> Result<(), CliError> {
 
 /// Reads checks and checkers as `run` would.
 pub(super) async fn look(config: &AgentConfig) -> Result<Reloader, CliError> {
-    let mut reloader = Reloader::new(config.clone(), app::loader(config)?);
+    let mut reloader = Reloader::new(config.clone(), app::loader(config, super::compiler(config))?);
     reloader.look().await;
     Ok(reloader)
 }
@@ -227,7 +232,11 @@ async fn run(args: &RunArgs) -> Result<ExitCode, CliError> {
             config.checks_dir.display()
         )));
     };
-    let result = execute(&config, prepared).await?;
+    let executor = executor(&config)?;
+    if args.learn {
+        return learn::learn(&executor, prepared, args.output.output).await;
+    }
+    let result = executor.execute(prepared, unix_ms(), 0).await;
     if args.nagios {
         output::line(nagios::line(&result))?;
         return Ok(ExitCode::from(nagios::exit_code(result.status())));
@@ -243,8 +252,8 @@ async fn run(args: &RunArgs) -> Result<ExitCode, CliError> {
     }))
 }
 
-/// Runs a check beside an agent that may be running: it touches neither its spool nor the state that its runs keep.
-async fn execute(config: &AgentConfig, prepared: &Arc<Prepared>) -> Result<CheckResult, CliError> {
+/// Runs checks beside an agent that may be running: it touches neither its spool nor the state that its runs keep.
+fn executor(config: &AgentConfig) -> Result<Executor, CliError> {
     let state = FileState::open(&config.data_dir.join("state")).map_err(|source| CliError::Io {
         action: "open",
         path: config.data_dir.join("state"),
@@ -252,13 +261,12 @@ async fn execute(config: &AgentConfig, prepared: &Arc<Prepared>) -> Result<Check
     })?;
     let secrets = Arc::new(FileSecrets::new(&config.secrets_dir));
     let guests = tokio::runtime::Handle::current();
-    let executor = Executor::new(
+    Ok(Executor::new(
         config.limits.clone(),
         Arc::new(state.read_only()),
         secrets,
         guests,
-    );
-    Ok(executor.execute(prepared, unix_ms(), 0).await)
+    ))
 }
 
 fn show(result: &CheckResult) -> std::io::Result<()> {

@@ -123,6 +123,12 @@ policy = "warn"
 # name = "Acme Monitoring"
 # key = "picket-ed25519:…"
 
+# Compiling a checker, which a child process does, once; "pulley" for machines that forbid new native code.
+# [sandbox]
+# engine = "native"
+# compile_memory = "2 GiB"
+# compile_cpu = "60s"
+
 # Prometheus metrics, on loopback only.
 # [metrics]
 # listen = "127.0.0.1:9464"

@@ -7,6 +7,7 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use super::problem::{Problems, Source};
+use super::sandbox_section::{self, SandboxSettings};
 use super::section::{Findings, Section};
 use super::signatures::{self, SignatureSettings};
 
@@ -32,6 +33,8 @@ pub struct AgentConfig {
     pub secrets_dir: PathBuf,
     /// Results that wait for a gateway.
     pub spool: SpoolSettings,
+    /// How checkers are compiled and executed.
+    pub sandbox: SandboxSettings,
     /// What one run and all runs together may use.
     pub limits: Limits,
     /// Whose checkers run here.
@@ -138,6 +141,10 @@ fn read(mut root: Section<'_>, base: &Path, path: &Path) -> Option<AgentConfig> 
     let identity_dir = folder("identity_dir", "identity");
     let secrets_dir = folder("secrets_dir", "secrets");
     let spool = root.section("spool").map(read_spool).unwrap_or_default();
+    let sandbox = root
+        .section("sandbox")
+        .map(sandbox_section::read)
+        .unwrap_or_default();
     let limits = root.section("limits").map(read_limits).unwrap_or_default();
     let signatures = root
         .section("signatures")
@@ -154,6 +161,7 @@ fn read(mut root: Section<'_>, base: &Path, path: &Path) -> Option<AgentConfig> 
         identity_dir,
         secrets_dir,
         spool,
+        sandbox,
         limits,
         signatures,
         metrics,

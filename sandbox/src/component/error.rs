@@ -71,6 +71,14 @@ pub enum LoadError {
         /// What the linker says.
         reason: String,
     },
+    /// The compiler was stopped at a limit.
+    #[error(
+        "compiling this component takes more than {limit}, so it was stopped; build it smaller, or raise the limits in [sandbox] of agent.toml if you trust its author"
+    )]
+    CompilerExhausted {
+        /// Which limit, in words.
+        limit: String,
+    },
     /// The compiler refused it.
     #[error("the component can't be compiled: {reason}")]
     Uncompilable {

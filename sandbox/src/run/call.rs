@@ -11,7 +11,7 @@ use super::store::RunState;
 use super::{Failure, FailureClass, Limits, Logs, RunOutcome, RunSpec, Usage};
 use crate::abi::v0_1;
 use crate::component::Checker;
-use crate::grant::GrantSet;
+use crate::grant::{Grant, GrantSet};
 use crate::host::secret::{NoSecrets, SecretView};
 use crate::host::state::{NoState, StateView};
 use crate::net::guard::Guard;
@@ -69,6 +69,7 @@ pub async fn run(checker: &Checker, spec: RunSpec) -> RunOutcome {
         usage: call.usage,
         logs: call.logs,
         denials: call.denials,
+        learned: call.learned,
         started_at_unix_ms: call.started_at_unix_ms,
     }
 }
@@ -160,6 +161,7 @@ struct Call<T> {
     usage: Usage,
     logs: Logs,
     denials: Vec<String>,
+    learned: Vec<Grant>,
     /// `None` where the store is gone.
     state: Option<StateView>,
     started_at_unix_ms: u64,
@@ -207,6 +209,7 @@ impl<'a> Guest<'a> {
                     usage: Usage::default(),
                     logs: Logs::default(),
                     denials: guard.denials(),
+                    learned: Vec::new(),
                     state: None,
                     started_at_unix_ms,
                 };
@@ -249,6 +252,7 @@ impl<'a> Guest<'a> {
                 stderr: data.stderr.text(),
             },
             denials: guard.denials(),
+            learned: guard.learned(),
             state: Some(data.state),
             started_at_unix_ms,
         }

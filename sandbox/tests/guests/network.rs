@@ -3,6 +3,8 @@
 use std::net::{TcpListener, UdpSocket};
 use std::time::Duration;
 
+use picket_sandbox::grant::GrantSet;
+
 use crate::support::{number, run_guest, spec};
 
 /// Everything in every spelling, under the widest wildcards there are; a listener sees whether anything got through.
@@ -54,6 +56,28 @@ async fn granted_connect_reaches_what_is_granted() {
     let outcome = run_guest("denied-connect", spec(&port.to_string(), &[&grant])).await;
     assert!(number(&outcome, "sockets") >= 1.0, "{:?}", outcome.denials);
     assert_eq!(number(&outcome, "requests"), 0.0);
+}
+
+/// A run that learns reaches this machine, and what it used is told; addresses that hand out credentials it never reaches.
+#[tokio::test]
+async fn denied_connect_learns_what_it_needs_and_no_more() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut spec = spec(&port.to_string(), &[]);
+    spec.grants = std::sync::Arc::new(GrantSet::default().learning());
+    let outcome = run_guest("denied-connect", spec).await;
+    assert!(number(&outcome, "sockets") >= 1.0, "{:?}", outcome.denials);
+    let learned: Vec<_> = outcome.learned.iter().map(ToString::to_string).collect();
+    assert!(learned.contains(&format!("tcp:127.0.0.1:{port}")), "{learned:?}");
+    assert!(learned.contains(&format!("http:127.0.0.1:{port}")), "{learned:?}");
+    for never in ["169.254.", "fe80:", "0.0.0.0"] {
+        assert!(!learned.iter().any(|grant| grant.contains(never)), "{learned:?}");
+        assert!(
+            outcome.denials.iter().any(|line| line.contains(never)),
+            "{:?}",
+            outcome.denials
+        );
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use picket_sandbox::component::{Import, inspect};
+use picket_sandbox::component::{ChildCompiler, Compiler, Import, inspect};
 use picket_sandbox::engine::{EngineConfig, SandboxEngine};
 use picket_sandbox::grant::GrantSet;
 use picket_sandbox::report::Need;
@@ -19,7 +19,7 @@ use crate::catalogue::trust::Signer;
 use crate::cli::error::REFUSED;
 use crate::cli::{CliError, Format, OutputArg, output};
 use crate::config::quantity::show_size;
-use crate::config::{AgentConfig, SignatureSettings};
+use crate::config::{AgentConfig, SandboxSettings, SignatureSettings};
 use crate::runner::prepared;
 
 #[derive(Debug, clap::Args)]
@@ -64,8 +64,9 @@ pub(super) async fn inspect(args: &Args) -> Result<ExitCode, CliError> {
         source,
     };
     let candidate = Arc::new(Candidate::read(&args.file).map_err(|error| failed(error.into()))?);
-    let settings = agent.map(|agent| agent.signatures).unwrap_or_default();
-    let loaded = match loader(settings)?.admit(&candidate).await {
+    let (signatures, sandbox) =
+        agent.map_or_else(Default::default, |agent| (agent.signatures, agent.sandbox));
+    let loaded = match loader(signatures, sandbox)?.admit(&candidate).await {
         Ok(loaded) => loaded,
         // Its imports can be read without running anything of it; what it says of itself can't.
         Err(error @ CheckerError::Untrusted(_)) => return distrusted(args, &candidate, error),
@@ -96,9 +97,15 @@ fn agent(named: Option<&Path>) -> Result<Option<AgentConfig>, CliError> {
     }
 }
 
-pub(super) fn loader(settings: SignatureSettings) -> Result<Loader, CliError> {
-    let engine = SandboxEngine::new(EngineConfig::default()).map_err(StartError::from)?;
-    Ok(Loader::new(engine, None, settings))
+/// For a file that need not be any agent's: compiled by a child all the same, and kept in no cache.
+pub(super) fn loader(signatures: SignatureSettings, sandbox: SandboxSettings) -> Result<Loader, CliError> {
+    let engine = SandboxEngine::new(EngineConfig {
+        execution: sandbox.engine,
+        compiler: Compiler::Child(ChildCompiler::of_this_program(sandbox.compile)),
+        ..EngineConfig::default()
+    })
+    .map_err(StartError::from)?;
+    Ok(Loader::new(engine, None, signatures))
 }
 
 async fn answer(loaded: &Loaded, asked: Asked) -> Result<Answer, CliError> {

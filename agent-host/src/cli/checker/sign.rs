@@ -17,7 +17,7 @@ use crate::catalogue::folder;
 use crate::catalogue::loaded::CheckerError;
 use crate::catalogue::trust::{self, Distrust};
 use crate::cli::{CliError, Format, OutputArg, output};
-use crate::config::{Policy, Publisher, SignatureSettings};
+use crate::config::{Policy, Publisher, SandboxSettings, SignatureSettings};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct KeygenArgs {
@@ -89,7 +89,10 @@ pub(super) async fn sign(args: &SignArgs) -> Result<ExitCode, CliError> {
         policy: Policy::Off,
         publishers: Vec::new(),
     };
-    let loaded = loader(unchecked)?.admit(&candidate).await.map_err(failed)?;
+    let loaded = loader(unchecked, SandboxSettings::default())?
+        .admit(&candidate)
+        .await
+        .map_err(failed)?;
     let descriptor = loaded.checker.descriptor();
     let manifest = Manifest::new(
         &descriptor.name,
