@@ -11,7 +11,7 @@
 pub mod candidate;
 pub mod folder;
 pub mod loaded;
-mod notes;
+pub(crate) mod notes;
 pub mod signed_versions;
 pub mod trust;
 

@@ -505,6 +505,19 @@ fn a_key_is_private_and_never_overwritten() {
     let refused = stage.run(&["checker", "keygen", "--out", "author/key.pem"]);
     assert_eq!(refused.status.code(), Some(77), "{}", said(&refused));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    // A folder that others may enter is no place for it.
+    std::fs::set_permissions(
+        stage.world.path("checkers"),
+        std::fs::Permissions::from_mode(0o755),
+    )
+    .unwrap();
+    let refused = stage.run(&["checker", "keygen", "--out", "checkers/key.pem"]);
+    assert_eq!(refused.status.code(), Some(77), "{}", said(&refused));
+    assert!(
+        said(&refused).contains("--out signing/key.pem"),
+        "{}",
+        said(&refused)
+    );
     // One that others can read isn't used.
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
     let file = stage.built(BUILT);

@@ -11,7 +11,7 @@ use super::confirm::confirm;
 use super::inspect::show;
 use crate::catalogue::candidate::Candidate;
 use crate::catalogue::loaded::{CheckerError, Loaded};
-use crate::catalogue::{Catalogue, folder};
+use crate::catalogue::{Catalogue, folder, notes};
 use crate::cli::{CliError, ConfigArg, Format, OutputArg, output};
 use crate::config::AgentConfig;
 use crate::reload::Reloader;
@@ -60,7 +60,7 @@ pub(super) async fn install(args: &Args) -> Result<ExitCode, CliError> {
         &loaded,
         &config.checkers_dir,
     )?;
-    let note = rollback(&reloader, &loaded);
+    let note = note(&reloader, &loaded);
     if args.output.output == Format::Table {
         show(&loaded)?;
         if let Some(note) = &note {
@@ -138,18 +138,17 @@ fn before(catalogue: &Catalogue, loaded: &Loaded, folder: &Path) -> Result<Befor
     }
     Ok(Before::Kept {
         version: old.version.clone(),
-        path: folder.join(format!("{}@{}.wasm", old.name, old.version)),
+        path: folder.join(format!("{}.wasm", notes::aside(&old.name, &old.version))),
     })
 }
 
-/// Whether a newer version by the same publisher was here before.
-fn rollback(reloader: &Reloader, loaded: &Loaded) -> Option<String> {
-    let manifest = loaded.signer.trusted()?;
-    let newer = reloader.signed_versions().newer_than(manifest)?;
-    Some(format!(
-        "rollback: {} has signed version {newer} that was here before",
-        manifest.publisher()
-    ))
+/// What the list will say of it.
+fn note(reloader: &Reloader, loaded: &Loaded) -> Option<String> {
+    let seen = reloader.signed_versions();
+    match loaded.signer.trusted() {
+        Some(manifest) => notes::rollback(manifest, seen),
+        None => notes::untrusted(&loaded.signer, Some(&loaded.checker.descriptor().name), seen),
+    }
 }
 
 fn copy(from: &Path, to: &Path) -> std::io::Result<()> {

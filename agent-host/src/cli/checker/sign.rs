@@ -59,7 +59,13 @@ pub(super) fn keygen(args: &KeygenArgs) -> Result<ExitCode, CliError> {
     };
     let key = SigningKey::generate().map_err(broken)?;
     let text = pem::private_key(key.to_pkcs8().map_err(broken)?.as_ref());
-    store::write_secret(&args.out, text.as_bytes()).map_err(stored)?;
+    store::write_secret(&args.out, text.as_bytes()).map_err(|error| match error {
+        // Where the folder is shared, another one is better advice than to close it to the others.
+        StoreError::Open { .. } => CliError::Refused(format!(
+            "{error}; or name a folder that is made for the key, as in --out signing/key.pem. Nothing was changed"
+        )),
+        error => stored(error),
+    })?;
     let public = key.public_key();
     match args.output.output {
         Format::Json => {

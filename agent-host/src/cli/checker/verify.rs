@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use picket_sandbox::component::signature::Manifest;
 use serde_json::json;
 
 use crate::catalogue::candidate::Candidate;
-use crate::catalogue::folder;
 use crate::catalogue::signed_versions::SignedVersions;
 use crate::catalogue::trust::{self, Signer};
+use crate::catalogue::{folder, notes};
 use crate::cli::error::FOUND_PROBLEMS;
 use crate::cli::{CliError, ConfigArg, Format, OutputArg, output};
 use crate::config::{AgentConfig, Policy, SignatureSettings, nearest};
@@ -83,19 +84,16 @@ fn row(file: PathBuf, settings: &SignatureSettings, seen: &SignedVersions) -> Ro
     let judged = Candidate::read(&file)
         .map_err(|error| error.to_string())
         .and_then(|candidate| trust::judge(settings, &candidate).map_err(|error| error.to_string()));
-    let manifest = judged.as_ref().ok().and_then(Signer::trusted);
-    let note = manifest.and_then(|manifest| {
-        let newer = seen.newer_than(manifest)?;
-        let aside = format!("{}@{}", manifest.checker(), manifest.version());
-        let is_aside = file
-            .file_stem()
-            .is_some_and(|stem| stem.to_string_lossy() == aside);
-        (!is_aside).then(|| {
-            format!(
-                "rollback: {} has signed version {newer} that was here before",
-                manifest.publisher()
-            )
-        })
+    let note = judged.as_ref().ok().and_then(|signer| match signer.trusted() {
+        Some(manifest) => {
+            let aside = notes::aside(manifest.checker(), &manifest.version().to_string());
+            // It is there for checks that ask for its version.
+            let is_aside = file
+                .file_stem()
+                .is_some_and(|stem| stem.to_string_lossy() == aside);
+            notes::rollback(manifest, seen).filter(|_| !is_aside)
+        }
+        None => notes::untrusted(signer, signer.manifest().map(Manifest::checker), seen),
     });
     Row { file, judged, note }
 }
