@@ -88,11 +88,11 @@ impl ChildCompiler {
     #[must_use]
     pub fn new(program: PathBuf, limits: CompileLimits) -> Self {
         let listener = |progress: &Progress| {
-            tracing::info!(
-                size = progress.size,
-                elapsed_s = progress.elapsed.as_secs(),
-                "compiling a checker"
-            );
+            let (size, elapsed_s) = (progress.size, progress.elapsed.as_secs());
+            // Once early on, so that nobody wonders, and then now and again.
+            if elapsed_s == 1 || elapsed_s.is_multiple_of(5) {
+                tracing::info!(size, elapsed_s, "compiling a checker");
+            }
         };
         Self {
             program,
