@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
+use picket_identity::pem;
 use picket_proto::agent::v1::{CheckerDescription, DescribeRequest, RunCheckRequest};
+use picket_sandbox::component::signature::{Manifest, Signature, SigningKey};
 use serde_json::Value;
 
 use crate::world::{Gateway, World, eventually, guest};
@@ -289,6 +291,22 @@ fn a_signature_by_another_key_or_in_another_name_is_refused() {
 }
 
 #[test]
+fn a_signature_for_another_version_than_the_components_own_is_refused() {
+    let stage = Stage::new("warn");
+    let pem = std::fs::read(stage.world.path("author/key.pem")).unwrap();
+    let key = SigningKey::from_pkcs8(&pem::parse_private_key(&pem).unwrap()).unwrap();
+    for (name, version) in [("versioned", NEWER), ("another", BUILT)] {
+        let path = stage.built(BUILT);
+        let manifest = Manifest::new(name, version, &in_version(BUILT), "Acme", 1_790_000_000).unwrap();
+        std::fs::write(beside(&path), Signature::sign(manifest, &key).encode()).unwrap();
+        let refused = stage.run(&["checker", "install", path.to_str().unwrap(), "--yes"]);
+        assert_eq!(refused.status.code(), Some(77), "{}", said(&refused));
+        let words = format!("signed as {name} {version}, and calls itself versioned {BUILT}");
+        assert!(said(&refused).contains(&words), "{}", said(&refused));
+    }
+}
+
+#[test]
 fn a_signature_inside_the_component_counts_like_one_beside_it() {
     let stage = Stage::new("require");
     let (beside_it, inside) = (stage.signed(BUILT), stage.built(NEWER));
@@ -307,10 +325,7 @@ fn a_signature_inside_the_component_counts_like_one_beside_it() {
     let installed = stage.install(&inside);
     assert_eq!(installed["signer"], "signed by Acme");
     // The digest is that of what was signed, whatever is around it.
-    let before = picket_sandbox::component::signature::section::split(&in_version(NEWER))
-        .unwrap()
-        .component
-        .len();
+    let before = in_version(NEWER).len();
     let inspected = stage.json(&["checker", "inspect", "checkers/versioned.wasm"]);
     assert_eq!(inspected["size"], before);
     assert_eq!(inspected["digest"], installed["digest"]);
