@@ -159,7 +159,7 @@ pub(crate) fn checkers_changed(changes: &[Change]) {
             Change::Removed(stem) => info!(checker = stem, "checker removed"),
             Change::Broken(stem, problem) => warn!(checker = stem, problem, "checker can't be used"),
             Change::Noted(stem, note) => {
-                warn!(checker = stem, note, "checker runs, and is not as it should be")
+                warn!(checker = stem, note, "checker runs, and is not as it should be");
             }
         }
     }

@@ -488,6 +488,40 @@ fn install_shows_asks_and_writes_what_it_verified() {
     assert_eq!(only(&listed)["note"], Value::Null);
 }
 
+/// `script`, which every Debian has, gives the program a terminal.
+#[test]
+fn a_person_at_a_terminal_is_asked_and_may_say_no() {
+    let stage = Stage::new("require");
+    stage.signed(BUILT);
+    let install = format!(
+        "{} checker install author/{BUILT}.wasm",
+        env!("CARGO_BIN_EXE_agent-host")
+    );
+    let answer = |text: &str| {
+        let mut child = Command::new("script")
+            .current_dir(stage.world.path(""))
+            .args(["-qec", &install, "/dev/null"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("`script` of the Debian package bsdutils");
+        std::io::Write::write_all(child.stdin.as_mut().unwrap(), text.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let refused = answer("n\n");
+    assert_eq!(refused.status.code(), Some(77), "{}", said(&refused));
+    assert!(
+        said(&refused).contains("[y/N]") && said(&refused).contains("signed by Acme"),
+        "{}",
+        said(&refused)
+    );
+    let file = stage.world.path("checkers/versioned.wasm");
+    assert!(!file.exists());
+    let installed = answer("y\n");
+    assert_eq!(installed.status.code(), Some(0), "{}", said(&installed));
+    assert!(file.exists());
+}
+
 #[test]
 fn verify_compiles_nothing_and_can_try_another_policy() {
     let stage = Stage::new("warn");

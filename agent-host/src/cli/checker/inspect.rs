@@ -69,7 +69,7 @@ pub(super) async fn inspect(args: &Args) -> Result<ExitCode, CliError> {
     let loaded = match loader(signatures, sandbox)?.admit(&candidate).await {
         Ok(loaded) => loaded,
         // Its imports can be read without running anything of it; what it says of itself can't.
-        Err(error @ CheckerError::Untrusted(_)) => return distrusted(args, &candidate, error),
+        Err(error @ CheckerError::Untrusted(_)) => return distrusted(args, &candidate, &error),
         Err(error) => return Err(failed(error)),
     };
     let answer = match asked {
@@ -129,7 +129,7 @@ async fn answer(loaded: &Loaded, asked: Asked) -> Result<Answer, CliError> {
 }
 
 /// What can be said of a file that the policy forbids to compile.
-fn distrusted(args: &Args, candidate: &Candidate, refusal: CheckerError) -> Result<ExitCode, CliError> {
+fn distrusted(args: &Args, candidate: &Candidate, refusal: &CheckerError) -> Result<ExitCode, CliError> {
     let inspected = inspect::inspect(candidate.component()).map_err(|error| CliError::Checker {
         path: args.file.clone(),
         source: error.into(),

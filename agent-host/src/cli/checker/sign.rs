@@ -69,7 +69,7 @@ pub(super) fn keygen(args: &KeygenArgs) -> Result<ExitCode, CliError> {
     let public = key.public_key();
     match args.output.output {
         Format::Json => {
-            output::json(&json!({ "key": args.out.display().to_string(), "public": public.to_string() }))?
+            output::json(&json!({ "key": args.out.display().to_string(), "public": public.to_string() }))?;
         }
         Format::Table => output::line(public.to_string())?,
     }
