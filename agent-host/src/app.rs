@@ -81,7 +81,7 @@ impl App {
         let spool = open_spool(&config)?;
         let guests = GuestRuntime::start().map_err(StartError::Threads)?;
         let loader = loader(&config, compiler)?;
-        let mut reloader = Reloader::new(config.clone(), loader);
+        let mut reloader = Reloader::new(config.clone(), loader).keeping_signed_versions();
         let watch = reloader.watch();
         reloader.look().await;
         let inventory = reloader.inventory();
@@ -306,7 +306,7 @@ pub fn loader(config: &AgentConfig, compiler: Compiler) -> Result<Loader, StartE
         ..EngineConfig::default()
     })?;
     let cache = CompileCache::open(&config.data_dir.join("compiled"), COMPILE_CACHE)?;
-    Ok(Loader::new(engine, Some(cache)))
+    Ok(Loader::new(engine, Some(cache), config.signatures.clone()))
 }
 
 async fn listen(setting: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {

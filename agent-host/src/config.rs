@@ -16,6 +16,7 @@ mod problem;
 pub mod quantity;
 mod sandbox_section;
 mod section;
+mod signatures;
 mod timing;
 
 pub use agent_file::{AgentConfig, LEAST_QUOTA, Limits, LoadError, SpoolSettings};
@@ -24,6 +25,7 @@ pub use check_set::{CheckSet, Configured};
 pub use problem::{Problem, Problems, Source};
 pub use sandbox_section::SandboxSettings;
 pub(crate) use section::nearest;
+pub use signatures::{NotAPolicy, Policy, Publisher, SignatureSettings};
 pub use timing::Timing;
 
 #[cfg(test)]

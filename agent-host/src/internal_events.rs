@@ -52,6 +52,10 @@ pub(crate) fn describe_metrics() {
         "picket_agent_checker_problems",
         "Checker files that can't be used."
     );
+    describe_gauge!(
+        "picket_agent_checker_notes",
+        "Checkers that run unsigned, by an unknown publisher, or as a rollback."
+    );
     describe_gauge!("picket_agent_config_problems", "Problems in the files of checks.");
     describe_gauge!("picket_agent_spool_bytes", "Bytes of the spool on disk.");
     describe_gauge!("picket_agent_spool_quota_bytes", "Bytes that the spool may have.");
@@ -167,13 +171,25 @@ pub(crate) fn checkers_changed(changes: &[Change]) {
             Change::Loaded(stem) => info!(checker = stem, "checker loaded"),
             Change::Removed(stem) => info!(checker = stem, "checker removed"),
             Change::Broken(stem, problem) => warn!(checker = stem, problem, "checker can't be used"),
+            Change::Noted(stem, note) => {
+                warn!(checker = stem, note, "checker runs, and is not as it should be");
+            }
         }
     }
 }
 
-pub(crate) fn checkers_counted(usable: usize, problems: usize) {
+pub(crate) fn signed_versions_unreadable(path: &Path, error: &io::Error) {
+    warn!(path = %path.display(), %error, "what was signed before can't be read; an older version won't be noticed as one");
+}
+
+pub(crate) fn signed_versions_unsaved(path: &Path, error: &io::Error) {
+    warn!(path = %path.display(), %error, "can't write down what is signed; an older version won't be noticed after a restart");
+}
+
+pub(crate) fn checkers_counted(usable: usize, problems: usize, notes: usize) {
     gauge!("picket_agent_checkers").set(usable as f64);
     gauge!("picket_agent_checker_problems").set(problems as f64);
+    gauge!("picket_agent_checker_notes").set(notes as f64);
 }
 
 pub(crate) fn checks_counted(checks: usize, problems: usize) {

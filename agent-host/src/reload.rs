@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalogue::Catalogue;
 use crate::catalogue::loaded::Loader;
+use crate::catalogue::signed_versions::SignedVersions;
 use crate::config::{AgentConfig, CheckSet};
 use crate::identity::IdentityStore;
 use crate::internal_events as events;
@@ -39,13 +40,22 @@ pub struct Reloader {
     inventory: Inventory,
     told: BTreeMap<CheckName, String>,
     told_files: Vec<String>,
+    seen: SignedVersions,
+    keeps_seen: bool,
 }
 
 impl Reloader {
     /// Has looked at nothing yet.
     #[must_use]
     pub fn new(config: AgentConfig, loader: Loader) -> Self {
+        let path = SignedVersions::path(&config.data_dir);
+        let seen = SignedVersions::load(&path).unwrap_or_else(|error| {
+            events::signed_versions_unreadable(&path, &error);
+            SignedVersions::default()
+        });
         Self {
+            seen,
+            keeps_seen: false,
             config,
             loader,
             set: CheckSet::default(),
@@ -55,10 +65,31 @@ impl Reloader {
         }
     }
 
+    /// Writes down which versions were signed. For the agent itself: commands that run beside it only read them.
+    #[must_use]
+    pub fn keeping_signed_versions(self) -> Self {
+        Self {
+            keeps_seen: true,
+            ..self
+        }
+    }
+
     /// What it publishes to.
     #[must_use]
     pub fn inventory(&self) -> Inventory {
         self.inventory.clone()
+    }
+
+    /// What loads checkers for it.
+    #[must_use]
+    pub fn loader(&self) -> &Loader {
+        &self.loader
+    }
+
+    /// What was signed before.
+    #[must_use]
+    pub fn signed_versions(&self) -> &SignedVersions {
+        &self.seen
     }
 
     /// The checks' files as they were read.
@@ -88,7 +119,14 @@ impl Reloader {
 
     async fn look_at_checkers(&mut self) {
         let mut catalogue = Catalogue::clone(&self.inventory.catalogue.load());
-        match catalogue.rescan(&self.config.checkers_dir, &self.loader).await {
+        let before = self.seen.clone();
+        let rescanned = catalogue
+            .rescan(&self.config.checkers_dir, &self.loader, &mut self.seen)
+            .await;
+        if self.keeps_seen && self.seen != before {
+            self.keep_signed_versions().await;
+        }
+        match rescanned {
             Ok(changes) => {
                 events::checkers_changed(&changes);
                 let usable = catalogue
@@ -96,17 +134,24 @@ impl Reloader {
                     .values()
                     .filter(|entry| entry.checker.is_some())
                     .count();
-                let problems = catalogue
-                    .entries()
-                    .values()
-                    .filter(|entry| entry.problem.is_some())
-                    .count();
-                events::checkers_counted(usable, problems);
+                let entries = catalogue.entries().values();
+                let problems = entries.clone().filter(|entry| entry.problem.is_some()).count();
+                let notes = entries.filter(|entry| entry.note.is_some()).count();
+                events::checkers_counted(usable, problems, notes);
                 if !changes.is_empty() {
                     self.inventory.catalogue.store(Arc::new(catalogue));
                 }
             }
             Err(error) => events::folder_unreadable(&self.config.checkers_dir, &error),
+        }
+    }
+
+    async fn keep_signed_versions(&self) {
+        let (seen, path) = (self.seen.clone(), SignedVersions::path(&self.config.data_dir));
+        let file = path.clone();
+        let saved = tokio::task::spawn_blocking(move || seen.save(&file)).await;
+        if let Err(error) = saved.unwrap_or_else(|crashed| Err(std::io::Error::other(crashed))) {
+            events::signed_versions_unsaved(&path, &error);
         }
     }
 

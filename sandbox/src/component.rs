@@ -4,6 +4,7 @@ pub mod cache;
 pub mod compile;
 mod error;
 pub mod inspect;
+pub mod signature;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -14,7 +14,7 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use picket_sandbox::component::{Checker, CompileCache, LoadError};
+use picket_sandbox::component::{Checker, CompileCache, LoadError, signature};
 
 use support::{engine, guest_path};
 
@@ -116,6 +116,15 @@ async fn a_planted_cwasm_is_never_loaded() {
     let checker = Checker::load_file(engine(), &guest_path("noop"), Some(&cache)).unwrap();
     let outcome = picket_sandbox::run::run(&checker, support::spec("{}", &[])).await;
     assert_eq!(support::reported(&outcome).summary, "nothing was done");
+}
+
+#[tokio::test]
+async fn a_signature_section_changes_nothing_of_a_checker() {
+    let bytes = fs::read(guest_path("versioned")).unwrap();
+    let signed = signature::section::append(&bytes, b"whatever it says").unwrap();
+    let checker = Checker::load(engine(), &signed, None).unwrap();
+    assert_eq!(checker.describe().await.unwrap().version, "10.20.30");
+    assert_eq!(signature::section::split(&signed).unwrap().component, bytes);
 }
 
 #[test]

@@ -111,6 +111,12 @@ fn explain(config: &AgentConfig, set: &CheckSet) -> Result<(), CliError> {
     let metrics = config
         .metrics
         .map_or_else(|| "off".to_owned(), |address| address.to_string());
+    let publishers: Vec<_> = config
+        .signatures
+        .publishers
+        .iter()
+        .map(|publisher| format!("{} {}", publisher.name, publisher.key))
+        .collect();
     let settings = [
         ("listen", config.listen.to_string()),
         ("data_dir", config.data_dir.display().to_string()),
@@ -128,6 +134,8 @@ fn explain(config: &AgentConfig, set: &CheckSet) -> Result<(), CliError> {
             "limits.cpu",
             humantime::format_duration(config.limits.cpu).to_string(),
         ),
+        ("signatures.policy", config.signatures.policy.to_string()),
+        ("signatures.publisher", publishers.join(", ")),
         ("metrics.listen", metrics),
     ];
     let rows: Vec<_> = settings

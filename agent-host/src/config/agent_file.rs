@@ -9,6 +9,7 @@ use toml::de::DeTable;
 use super::problem::{Problems, Source};
 use super::sandbox_section::{self, SandboxSettings};
 use super::section::{Findings, Section};
+use super::signatures::{self, SignatureSettings};
 
 /// The least that the spool works with: one segment to write and one to give away.
 pub const LEAST_QUOTA: u64 = 2 << 20;
@@ -36,6 +37,8 @@ pub struct AgentConfig {
     pub sandbox: SandboxSettings,
     /// What one run and all runs together may use.
     pub limits: Limits,
+    /// Whose checkers run here.
+    pub signatures: SignatureSettings,
     /// Where metrics are served, if anywhere. Always a loopback address.
     pub metrics: Option<SocketAddr>,
 }
@@ -143,6 +146,10 @@ fn read(mut root: Section<'_>, base: &Path, path: &Path) -> Option<AgentConfig> 
         .map(sandbox_section::read)
         .unwrap_or_default();
     let limits = root.section("limits").map(read_limits).unwrap_or_default();
+    let signatures = root
+        .section("signatures")
+        .map(signatures::read)
+        .unwrap_or_default();
     let metrics = root.section("metrics").and_then(read_metrics);
     root.finish();
     Some(AgentConfig {
@@ -156,6 +163,7 @@ fn read(mut root: Section<'_>, base: &Path, path: &Path) -> Option<AgentConfig> 
         spool,
         sandbox,
         limits,
+        signatures,
         metrics,
     })
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::{Problem, Source};
+use super::problem::{Problem, Problems, Source};
 use super::section::{Findings, Section};
 use super::timing::{self, Timing};
 use crate::schedule::course::Retries;
@@ -121,6 +121,25 @@ pub fn parse(source: &Source) -> CheckFile {
         broken,
         problems: findings.into_problems(),
         incomplete,
+    }
+}
+
+/// Reads a text that holds nothing but a checker's configuration, what `[check.NAME.config]` holds otherwise.
+///
+/// # Errors
+/// Everything that is wrong in it.
+pub fn parse_config(source: &Source) -> Result<Value, Problems> {
+    let findings = Findings::new(source);
+    let (document, syntax) = DeTable::parse_recoverable(source.text());
+    for error in &syntax {
+        findings.add_syntax(error);
+    }
+    let config = table_to_json(&findings, document.get_ref());
+    let problems: Problems = findings.into_problems().into_iter().collect();
+    if problems.is_empty() {
+        Ok(config)
+    } else {
+        Err(problems)
     }
 }
 

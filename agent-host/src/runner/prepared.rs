@@ -209,15 +209,24 @@ fn denied(name: &CheckName, config: &CheckConfig, grants: &GrantSet, needs: &[Ne
         .iter()
         .map(|need| format!("{} ({})", need.grant, need.reason))
         .collect();
-    let mut lines = config.allow.clone();
-    lines.extend(missing.iter().map(|need| need.grant.to_string()));
-    let allow: Vec<String> = lines.iter().map(|line| format!("{line:?}")).collect();
     Some(format!(
-        "check `{name}` needs what it isn't granted: {}; write `allow = [{}]` in [check.{name}] of {}",
+        "check `{name}` needs what it isn't granted: {}; write `{}` in [check.{name}] of {}",
         reasons.join(", "),
-        allow.join(", "),
+        allow_line(&config.allow, &missing),
         config.file.display(),
     ))
+}
+
+/// The line of a check that grants what it grants now, and what is missing.
+pub(crate) fn allow_line(allow: &[String], missing: &[&Need]) -> String {
+    let missing = missing.iter().map(|need| need.grant.to_string());
+    let lines: Vec<String> = allow
+        .iter()
+        .cloned()
+        .chain(missing)
+        .map(|line| format!("{line:?}"))
+        .collect();
+    format!("allow = [{}]", lines.join(", "))
 }
 
 #[cfg(test)]

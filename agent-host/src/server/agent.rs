@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::authorise::Guard;
 use super::pull;
 use crate::catalogue::Catalogue;
+use crate::catalogue::trust::Signer;
 use crate::identity::IdentityStore;
 use crate::runner::Checks;
 use crate::runner::meter::{Healths, Meters};
@@ -93,6 +94,11 @@ impl Agent for AgentService {
                     digest: checker.digest().to_owned(),
                     problem,
                     health: health.of_checker(checker.digest()),
+                    signer: match entry.signer {
+                        Signer::NotChecked => String::new(),
+                        ref signer => signer.to_string(),
+                    },
+                    note: entry.note.clone().unwrap_or_default(),
                 },
                 None => CheckerDescription {
                     name: stem.clone(),

@@ -36,7 +36,10 @@ pub struct Inspected {
 }
 
 /// Reads a file whose size is bounded.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+///
+/// # Errors
+/// It can't be read, or has more than [`MAX_BYTES`].
+pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     let unreadable = |reason| LoadError::Unreadable {
         path: path.to_owned(),
         reason,
