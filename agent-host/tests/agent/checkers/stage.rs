@@ -48,7 +48,9 @@ impl Stage {
 
     pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let output = self.run(&[arguments, &["-o", "json"]].concat());
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)))
+        let parsed = serde_json::from_slice(&output.stdout);
+        assert!(parsed.is_ok(), "{}", said(&output));
+        parsed.unwrap()
     }
 
     /// The guest in that version, as a file of the author's.
