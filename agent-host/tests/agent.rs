@@ -11,6 +11,8 @@
 mod bad_input;
 #[path = "agent/command_line.rs"]
 mod command_line;
+#[path = "agent/commands.rs"]
+mod commands;
 #[path = "agent/hot_reload.rs"]
 mod hot_reload;
 #[path = "agent/pull.rs"]

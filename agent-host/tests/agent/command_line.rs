@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::world::World;
 
-fn agent_host(folder: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn agent_host(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_agent-host"))
         .current_dir(folder)
         .args(arguments)
@@ -14,7 +14,7 @@ fn agent_host(folder: &Path, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
