@@ -34,14 +34,10 @@ const WORLD: &str = "
 /// # Errors
 /// What is missing, or what it imports from elsewhere.
 pub(super) fn check(module: &Inspected) -> Result<(), LoadError> {
-    let mut foreign: Vec<_> = module
-        .imports
-        .iter()
-        .map(|import| import.name.as_str())
-        .filter(|name| name.split_once('.').is_none_or(|(from, _)| from != PREVIEW1))
-        .collect();
+    let is_foreign = |name: &&str| name.split_once('.').is_none_or(|(from, _)| from != PREVIEW1);
+    let names = module.imports.iter().map(|import| import.name.as_str());
+    let foreign: Vec<_> = names.filter(is_foreign).take(8).map(shortened).collect();
     if !foreign.is_empty() {
-        foreign.truncate(8);
         return Err(not_a_command(format!("imports {}", foreign.join(", "))));
     }
     for wanted in ["_start", "memory"] {
@@ -50,6 +46,11 @@ pub(super) fn check(module: &Inspected) -> Result<(), LoadError> {
         }
     }
     Ok(())
+}
+
+/// Names are as long as a module's author likes, sentences for people aren't.
+fn shortened(text: &str) -> &str {
+    &text[..text.floor_char_boundary(200)]
 }
 
 fn not_a_command(reason: String) -> LoadError {
@@ -80,7 +81,14 @@ pub(super) fn wrap(module: &[u8]) -> Result<Vec<u8>, LoadError> {
             )
         })
         .and_then(|mut encoder| encoder.encode());
-    encoded.map_err(|error| not_a_command(format!("doesn't fit WASI preview1: {error:#}")))
+    encoded.map_err(|error| {
+        let reason = error
+            .chain()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(": ");
+        not_a_command(format!("doesn't fit WASI preview1 ({})", shortened(&reason)))
+    })
 }
 
 /// The module with its `proc_exit` bound to `exit-with-code`, and without custom sections: they could describe it as

@@ -43,7 +43,6 @@ async fn a_program_in_c_reports_typed_metrics() {
     assert_eq!(size.critical.as_deref(), Some("0:"));
 }
 
-/// Preview1's exit code arrives as it is: the stock adapter would make every one of them a bare failure.
 #[tokio::test]
 async fn the_exit_code_of_a_program_in_c_is_the_state() {
     let (_folder, file, grant) = old_file();

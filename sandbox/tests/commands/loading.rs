@@ -30,9 +30,12 @@ fn module(imports: &[(&str, &str)], exports: &[&str]) -> Vec<u8> {
     });
     let mut exported = ExportSection::new();
     for name in exports {
-        match *name {
-            "memory" => exported.export(name, ExportKind::Memory, 0),
-            _ => exported.export(name, ExportKind::Func, u32::try_from(imports.len()).unwrap()),
+        let function = u32::try_from(imports.len()).unwrap();
+        match name.split_once(" as ") {
+            Some((name, "memory")) => exported.export(name, ExportKind::Memory, 0),
+            Some((name, _)) => exported.export(name, ExportKind::Func, function),
+            None if *name == "memory" => exported.export(name, ExportKind::Memory, 0),
+            None => exported.export(name, ExportKind::Func, function),
         };
     }
     let mut code = CodeSection::new();
@@ -91,6 +94,35 @@ fn functions_that_preview1_has_not_are_refused_with_their_names() {
     assert!(error.contains("proc_spawn"), "{error}");
     let error = refused(&module(&[("wasi_snapshot_preview1", "fd_write")], &COMMAND));
     assert!(error.contains("fd_write"), "of another type: {error}");
+}
+
+/// Valid modules all of them, which a compiler would never write.
+#[test]
+fn modules_that_only_look_like_commands_are_refused_and_harm_nobody() {
+    for exports in [
+        ["_start as memory", "memory as function"],
+        ["_start", "memory as function"],
+        ["_start as memory", "memory"],
+    ] {
+        refused(&module(&[], &exports));
+    }
+    let twice = [("wasi_snapshot_preview1", "proc_exit"); 2];
+    // Bound twice, it is still what it says.
+    let _ = Checker::load(engine(), &module(&twice, &COMMAND), None);
+    let exports = [
+        "_start",
+        "memory",
+        "cabi_realloc",
+        "wasi:cli/run@0.2.12#run",
+        "cabi_post_x",
+        "_initialize",
+    ];
+    let _ = Checker::load(engine(), &module(&[], &exports), None);
+    let long = "x".repeat(1 << 20);
+    let error = refused(&module(&[(&long, "f")], &COMMAND));
+    assert!(error.len() < 1_000, "{} bytes", error.len());
+    let error = refused(&module(&[("wasi_snapshot_preview1", &long)], &COMMAND));
+    assert!(error.len() < 1_000, "{} bytes", error.len());
 }
 
 /// A section that calls the module something else isn't believed.
