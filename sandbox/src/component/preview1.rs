@@ -140,3 +140,89 @@ fn describe_imports(module: &mut Vec<u8>) -> Result<(), String> {
     });
     described.map_err(|error| format!("{error:#}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use wasm_encoder::{
+        CodeSection, ConstExpr, DataSection, ExportKind, ExportSection, Function, FunctionSection,
+        MemorySection, MemoryType, TypeSection, ValType,
+    };
+
+    use super::*;
+    use crate::component::inspect::{Kind, inspect};
+
+    /// A command that ends with code 2.
+    fn command() -> Vec<u8> {
+        let mut types = TypeSection::new();
+        types.ty().function([], []);
+        types.ty().function([ValType::I32], []);
+        types.ty().function([ValType::I32; 4], [ValType::I32]);
+        let mut imports = ImportSection::new();
+        imports.import(PREVIEW1, "fd_write", EntityType::Function(2));
+        imports.import(PREVIEW1, EXIT, EntityType::Function(1));
+        let mut functions = FunctionSection::new();
+        functions.function(0);
+        let mut memories = MemorySection::new();
+        memories.memory(MemoryType {
+            minimum: 1,
+            maximum: None,
+            memory64: false,
+            shared: false,
+            page_size_log2: None,
+        });
+        let mut exports = ExportSection::new();
+        exports.export("memory", ExportKind::Memory, 0);
+        exports.export("_start", ExportKind::Func, 2);
+        let mut start = Function::new([]);
+        start.instructions().i32_const(2).call(1).end();
+        let mut code = CodeSection::new();
+        code.function(&start);
+        let mut data = DataSection::new();
+        data.active(0, &ConstExpr::i32_const(8), b"some data".iter().copied());
+        let mut module = Module::new();
+        module
+            .section(&types)
+            .section(&imports)
+            .section(&functions)
+            .section(&memories)
+            .section(&exports)
+            .section(&code)
+            .section(&data);
+        module.finish()
+    }
+
+    fn wrapped(module: &[u8]) -> Result<Inspected, LoadError> {
+        let inspected = inspect(module)?;
+        assert_eq!(inspected.kind, Kind::Preview1);
+        inspect(&wrap(module)?)
+    }
+
+    #[test]
+    fn a_module_becomes_a_command_that_imports_only_what_it_uses() {
+        let component = wrapped(&command()).unwrap();
+        assert_eq!(component.kind, Kind::Command);
+        let imports = |name: &str| {
+            component
+                .imports
+                .iter()
+                .any(|import| import.name.starts_with(name))
+        };
+        assert!(imports("wasi:cli/exit@0.2") && imports("wasi:cli/stdout@0.2"));
+        assert!(!imports("wasi:sockets/") && !imports("wasi:random/"));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_changed_in_a_module_nothing_panics(
+            changes in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..4),
+        ) {
+            let mut module = command();
+            for (position, byte) in changes {
+                let position = 8 + position.index(module.len() - 8);
+                module[position] = byte;
+            }
+            let _ = wrapped(&module);
+        }
+    }
+}
