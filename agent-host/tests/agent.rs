@@ -15,6 +15,8 @@ mod checkers;
 mod command_line;
 #[path = "agent/compiling.rs"]
 mod compiling;
+#[path = "agent/commands.rs"]
+mod commands;
 #[path = "agent/hot_reload.rs"]
 mod hot_reload;
 #[path = "agent/machines.rs"]

@@ -47,6 +47,21 @@ pub(crate) const TO_TEST: &[Need] = &[
     },
 ];
 
+/// What compiles commands in C to WebAssembly, which tests run as checkers.
+pub(crate) const TO_COMPILE_C: &[Need] = &[
+    Need {
+        program: "clang",
+        package: "clang",
+    },
+    Need {
+        program: "wasm-ld",
+        package: "lld",
+    },
+];
+
+/// The packages of libraries that it needs for WASI.
+pub(crate) const WASI_LIBRARIES: &[&str] = &["wasi-libc", "libclang-rt-dev-wasm32"];
+
 /// Adds the compiler's WebAssembly target where it is missing.
 pub(crate) fn wasm_target() -> anyhow::Result<()> {
     let installed = Command::new("rustup")
@@ -78,30 +93,36 @@ pub(crate) fn packages(needs: &[&[Need]]) -> anyhow::Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let names = missing.join(" ");
+    install(&missing)?;
+    match self::missing(needs).as_slice() {
+        [] => Ok(()),
+        still => bail!(
+            "installed {}, but still missing: {}",
+            missing.join(" "),
+            still.join(" ")
+        ),
+    }
+}
+
+/// Installs packages where that is possible; elsewhere the error names them.
+pub(crate) fn install(packages: &[&str]) -> anyhow::Result<()> {
+    let names = packages.join(" ");
     if !(Path::new("/usr/bin/apt-get").exists() && is_root()?) {
         bail!(
             "missing packages: {names}. Install them (on Debian: `apt-get install {names}`) and run this again"
         );
     }
-    let install = |missing: &[&str]| {
-        cargo::run(
-            Command::new("apt-get")
-                .args(["install", "--yes", "--no-install-recommends"])
-                .args(missing)
-                .env("DEBIAN_FRONTEND", "noninteractive")
-                // Without this, Debian would start each server that it installs. The tests start their own.
-                .env("RUNLEVEL", "1")
-                .stdout(Stdio::null()),
-        )
-    };
     // A fresh machine has no package lists yet, a used one may have old ones: refresh them before every install.
     cargo::run(Command::new("apt-get").arg("update").stdout(Stdio::null()))?;
-    install(&missing)?;
-    match self::missing(needs).as_slice() {
-        [] => Ok(()),
-        still => bail!("installed {names}, but still missing: {}", still.join(" ")),
-    }
+    cargo::run(
+        Command::new("apt-get")
+            .args(["install", "--yes", "--no-install-recommends"])
+            .args(packages)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            // Without this, Debian would start each server that it installs. The tests start their own.
+            .env("RUNLEVEL", "1")
+            .stdout(Stdio::null()),
+    )
 }
 
 fn missing(needs: &[&[Need]]) -> Vec<&'static str> {

@@ -92,7 +92,9 @@ fn reported(report: Report) -> proto::CheckResult {
     }
 }
 
-fn status(status: Status) -> proto::Status {
+/// The status as the contract between agents and gateways names it.
+#[must_use]
+pub fn status(status: Status) -> proto::Status {
     match status {
         Status::Ok => proto::Status::Ok,
         Status::Warning => proto::Status::Warning,

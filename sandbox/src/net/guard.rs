@@ -71,11 +71,6 @@ impl Guard {
         self.learning.as_ref().map(Learning::uses).unwrap_or_default()
     }
 
-    /// Whether sockets of a protocol may be made at all. Each peer is asked for later.
-    pub(crate) fn allows_sockets(&self, protocol: Protocol) -> bool {
-        self.learning.is_some() || self.grants.any_of(protocol)
-    }
-
     pub(crate) fn grants(&self) -> &GrantSet {
         &self.grants
     }

@@ -119,3 +119,17 @@ pub struct RunOutcome {
     /// When it started, in milliseconds since 1970.
     pub started_at_unix_ms: u64,
 }
+
+impl RunOutcome {
+    /// Of a run that didn't begin.
+    pub(super) fn refused(failure: Failure) -> Self {
+        Self {
+            result: Err(failure),
+            usage: Usage::default(),
+            logs: Logs::default(),
+            denials: Vec::new(),
+            learned: Vec::new(),
+            started_at_unix_ms: super::call::unix_ms(),
+        }
+    }
+}

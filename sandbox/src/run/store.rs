@@ -13,7 +13,7 @@ use crate::engine::Services;
 use crate::host::secret::SecretView;
 use crate::host::state::StateView;
 use crate::net::guard::Guard;
-use crate::wasi::stdio::Capture;
+use crate::wasi::stdio::{Capture, CommandIo};
 
 /// Sockets, streams, pollables and look-ups that a run may have at once.
 const MAX_RESOURCES: usize = 256;
@@ -41,9 +41,10 @@ impl RunState {
         secrets: SecretView,
         memory: usize,
         deadline: Instant,
+        command: Option<CommandIo>,
     ) -> Result<Self, Failure> {
         let stderr = Capture::default();
-        let wasi = crate::wasi::context(&guard, &stderr)?;
+        let wasi = crate::wasi::context(&guard, &stderr, command)?;
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
         Ok(Self {
