@@ -4,6 +4,7 @@ pub mod cache;
 mod compile;
 mod error;
 pub mod inspect;
+mod misfit;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -47,9 +48,7 @@ impl Checker {
         let inspected = inspect::inspect(bytes)?;
         let component = compile::load(engine.wasmtime(), bytes, cache)?;
         let linked = link(engine, &component)?;
-        let bindings = crate::bindings::CheckerPre::new(linked).map_err(|error| LoadError::Unlinkable {
-            reason: format!("{error:#}"),
-        })?;
+        let bindings = crate::bindings::CheckerPre::new(linked).map_err(|error| misfit::export(&error))?;
         Ok(Self {
             inner: Arc::new(Inner {
                 engine: engine.clone(),
@@ -129,7 +128,5 @@ fn link(engine: &SandboxEngine, component: &Component) -> Result<InstancePre<Run
     engine
         .linker()
         .instantiate_pre(component)
-        .map_err(|error| LoadError::Unlinkable {
-            reason: format!("{error:#}"),
-        })
+        .map_err(|error| misfit::import(&error))
 }
