@@ -3,11 +3,12 @@
 //! - `setup`: the compiler target and the system packages, installed where that is possible, else named;
 //! - `guests`: everything that compiles to WebAssembly;
 //! - `lint`: format, lints, dependencies;
-//! - `test`, `demo`, `bench`: what their names say.
+//! - `test`, `demo`, `bench`, `fuzz`: what their names say.
 
 mod bench;
 mod cargo;
 mod demo;
+mod fuzz;
 mod guests;
 mod lint;
 mod programs;
@@ -37,6 +38,8 @@ enum Command {
     Checkers,
     /// Measures, and prints a table
     Bench(bench::Arguments),
+    /// Runs one fuzz target with libFuzzer
+    Fuzz(fuzz::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -56,5 +59,6 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Lint => lint::run(),
         Command::Checkers => guests::build().map(|_| ()),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
     }
 }
