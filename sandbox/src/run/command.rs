@@ -36,6 +36,8 @@ pub(crate) fn command_name(stem: &str) -> Option<String> {
             '-'
         }
     };
+    // `NAME@VERSION` is how a second version of a file is kept.
+    let stem = stem.split('@').next().unwrap_or(stem);
     let name: String = stem.trim().chars().map(plain).take(MAX_NAME).collect();
     let name = name.trim_matches('-');
     (!name.is_empty()).then(|| name.to_owned())
