@@ -163,6 +163,7 @@ mod tests {
             ("check_file_age", Some("check-file-age")),
             ("Check Disk!", Some("check-disk")),
             ("_x_", Some("x")),
+            ("check_port@1.2.0", Some("check-port")),
             ("日本", None),
             ("", None),
         ] {
