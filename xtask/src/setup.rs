@@ -10,7 +10,7 @@ use crate::cargo;
 /// What checkers and guests are compiled to.
 pub(crate) const WASM_TARGET: &str = "wasm32-wasip2";
 
-/// A program that must be there, and the Debian package that brings it.
+/// A program that must be there, by its name in PATH or its whole path, and the Debian package that brings it.
 pub(crate) struct Need {
     pub(crate) program: &'static str,
     pub(crate) package: &'static str,
@@ -35,6 +35,19 @@ pub(crate) const TO_TEST: &[Need] = &[
     Need {
         program: "openssl",
         package: "openssl",
+    },
+];
+
+/// What the measurements start beside Picket: servers, and peers to compare with.
+pub(crate) const TO_BENCH: &[Need] = &[
+    Need {
+        program: "nginx",
+        package: "nginx-light",
+    },
+    // It has all plugins in one folder, which is in nobody's PATH.
+    Need {
+        program: "/usr/lib/nagios/plugins/check_http",
+        package: "monitoring-plugins-basic",
     },
 ];
 
