@@ -131,6 +131,7 @@ impl App {
             shutdown.clone(),
         ));
         let reloading = tokio::spawn(reloader.follow(watch, scheduler, identity, shutdown.clone()));
+        tokio::spawn(metrics_server::upkeep(metrics.clone(), shutdown.clone()));
         if let Some(listener) = metrics_listener {
             tokio::spawn(metrics_server::serve(
                 listener,
