@@ -95,7 +95,13 @@ impl App {
         let executor = Executor::new(config.limits.clone(), Arc::new(state), secrets, guests.handle());
         let runner = Runner::new(Arc::clone(&inventory.checks), spool.clone(), executor);
         let shutdown = CancellationToken::new();
-        let (scheduler, scheduling) = Scheduler::start(Arc::new(runner), DRAIN, shutdown.clone());
+        let (scheduler, scheduling) = {
+            // Among the guests: a run then starts, computes and ends on one thread. Each hop to another runtime would
+            // wake a thread, which costs more than a short run does.
+            let runtime = guests.handle();
+            let _among_guests = runtime.enter();
+            Scheduler::start(Arc::new(runner), DRAIN, shutdown.clone())
+        };
         scheduler.replace(reloader.plans(&identity.current().identity().id().to_string()));
 
         let addresses = Addresses {
