@@ -106,13 +106,18 @@ impl<R: Run> Worker<R> {
         shutdown: CancellationToken,
     ) {
         let (ended, mut endings) = mpsc::unbounded_channel();
+        // One timer, set anew only where the next time is another: setting one wakes the thread that waits for timers.
+        let mut alarm = std::pin::pin!(tokio::time::sleep_until(Instant::now()));
         loop {
             let next = self.table.next_due_ms().map(|due_ms| self.clock.instant(due_ms));
             // With nothing scheduled there is nothing to wake up for; a far time keeps the select simple.
             let next = next.unwrap_or_else(|| Instant::now() + Duration::from_secs(3_600));
+            if alarm.deadline() != next {
+                alarm.as_mut().reset(next);
+            }
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                () = tokio::time::sleep_until(next) => {
+                () = alarm.as_mut() => {
                     for due in self.table.take_due(self.clock.now_ms()) {
                         self.start(due, None, ended.clone());
                     }
