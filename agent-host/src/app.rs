@@ -101,7 +101,13 @@ impl App {
             executor,
         );
         let shutdown = CancellationToken::new();
-        let (scheduler, scheduling) = Scheduler::start(Arc::new(runner), DRAIN, shutdown.clone());
+        let (scheduler, scheduling) = {
+            // Among the guests: a run then starts, computes and ends on one thread. Each hop to another runtime would
+            // wake a thread, which costs more than a short run does.
+            let runtime = guests.handle();
+            let _among_guests = runtime.enter();
+            Scheduler::start(Arc::new(runner), DRAIN, shutdown.clone())
+        };
         scheduler.replace(reloader.plans(&identity.current().identity().id().to_string()));
 
         let addresses = Addresses {
@@ -162,6 +168,7 @@ impl App {
         ));
         let reloading = tokio::spawn(reloader.follow(watch, scheduler, identity, shutdown.clone()));
         tasks.extend([serving, reloading]);
+        tokio::spawn(metrics_server::upkeep(metrics.recorded.clone(), shutdown.clone()));
         if let Some(listener) = metrics_listener {
             tokio::spawn(metrics_server::serve(listener, metrics.clone(), shutdown.clone()));
         }

@@ -23,6 +23,9 @@ use crate::spool::Spool;
 const CONNECTIONS: usize = 16;
 /// A scraper that takes longer has gone away.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How often samples of histograms are sorted into their buckets. Until then each one takes memory, whether or not anybody
+/// ever scrapes.
+const UPKEEP: Duration = Duration::from_secs(10);
 /// From a cached checker's 10 µs to the longest timeout.
 const BUCKETS: &[f64] = &[
     1e-5, 1e-4, 1e-3, 5e-3, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
@@ -64,6 +67,17 @@ impl Metrics {
         let mut text = self.recorded.render();
         events::check_metrics::render(&mut text, &self.meters.snapshot());
         text
+    }
+}
+
+/// Keeps what the recorder holds from growing, until `shutdown`.
+pub async fn upkeep(handle: PrometheusHandle, shutdown: CancellationToken) {
+    every(UPKEEP, &shutdown, || handle.run_upkeep()).await;
+}
+
+async fn every(period: Duration, shutdown: &CancellationToken, work: impl Fn()) {
+    while tokio::time::timeout(period, shutdown.cancelled()).await.is_err() {
+        work();
     }
 }
 
@@ -119,4 +133,27 @@ fn answer(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full<Bytes
     let plain = http::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(http::header::CONTENT_TYPE, plain);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn samples_are_sorted_again_and_again_without_a_scraper_until_the_end() {
+        let shutdown = CancellationToken::new();
+        let times = AtomicU32::new(0);
+        let work = || {
+            if times.fetch_add(1, Ordering::Relaxed) == 2 {
+                shutdown.cancel();
+            }
+        };
+        let upkeep = every(Duration::from_millis(1), &shutdown, work);
+        tokio::time::timeout(Duration::from_secs(10), upkeep)
+            .await
+            .unwrap();
+        assert_eq!(times.load(Ordering::Relaxed), 3);
+    }
 }

@@ -4,6 +4,7 @@ pub mod cache;
 pub mod compile;
 mod error;
 pub mod inspect;
+mod misfit;
 mod preview1;
 pub mod signature;
 
@@ -73,7 +74,7 @@ impl Checker {
         Ok(Self {
             inner: Arc::new(Inner {
                 engine: engine.clone(),
-                program: program.map_err(unlinkable)?,
+                program: program.map_err(|error| misfit::export(&error))?,
                 imports: inspected.imports,
                 version,
                 sha256: cache::hex(&cache::sha256(bytes)),
@@ -185,12 +186,8 @@ fn as_component(
 }
 
 fn link(engine: &SandboxEngine, component: &Component) -> Result<InstancePre<RunState>, LoadError> {
-    engine.linker().instantiate_pre(component).map_err(unlinkable)
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn unlinkable(error: wasmtime::Error) -> LoadError {
-    LoadError::Unlinkable {
-        reason: format!("{error:#}"),
-    }
+    engine
+        .linker()
+        .instantiate_pre(component)
+        .map_err(|error| misfit::import(&error))
 }

@@ -3,12 +3,13 @@
 //! - `setup`: the compiler target and the system packages, installed where that is possible, else named;
 //! - `guests`: checkers and the tests' guests, compiled to WebAssembly; `commands`: programs that are run as checkers;
 //! - `lint`: format, lints, dependencies;
-//! - `test`, `demo`, `bench`: what their names say.
+//! - `test`, `demo`, `bench`, `fuzz`: what their names say.
 
 mod bench;
 mod cargo;
 mod commands;
 mod demo;
+mod fuzz;
 mod guests;
 mod lint;
 mod programs;
@@ -38,6 +39,8 @@ enum Command {
     Checkers,
     /// Measures, and prints a table
     Bench(bench::Arguments),
+    /// Runs one fuzz target with libFuzzer
+    Fuzz(fuzz::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -60,5 +63,6 @@ fn run(command: Command) -> anyhow::Result<()> {
             commands::build().map(|_| ())
         }
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
     }
 }

@@ -10,7 +10,7 @@ use crate::cargo;
 /// What checkers and guests are compiled to.
 pub(crate) const WASM_TARGET: &str = "wasm32-wasip2";
 
-/// A program that must be there, and the Debian package that brings it.
+/// A program that must be there, by its name in PATH or its whole path, and the Debian package that brings it.
 pub(crate) struct Need {
     pub(crate) program: &'static str,
     pub(crate) package: &'static str,
@@ -61,6 +61,19 @@ pub(crate) const TO_COMPILE_C: &[Need] = &[
 
 /// The packages of libraries that it needs for WASI.
 pub(crate) const WASI_LIBRARIES: &[&str] = &["wasi-libc", "libclang-rt-dev-wasm32"];
+
+/// What the measurements start beside Picket: servers, and peers to compare with.
+pub(crate) const TO_BENCH: &[Need] = &[
+    Need {
+        program: "nginx",
+        package: "nginx-light",
+    },
+    // It has all plugins in one folder, which is in nobody's PATH.
+    Need {
+        program: "/usr/lib/nagios/plugins/check_http",
+        package: "monitoring-plugins-basic",
+    },
+];
 
 /// Adds the compiler's WebAssembly target where it is missing.
 pub(crate) fn wasm_target() -> anyhow::Result<()> {

@@ -85,9 +85,12 @@ impl Loader {
         let (engine, cache) = (self.engine.clone(), self.cache.clone());
         let (settings, candidate) = (Arc::clone(&self.signatures), Arc::clone(candidate));
         let compile = move || {
+            // What is logged while it compiles says of which file.
+            let _span = tracing::info_span!("checker", file = %candidate.file().display()).entered();
             let signer = trust::judge(&settings, &candidate)?;
             let checker = Checker::load(&engine, candidate.component(), cache.as_deref())?;
-            Ok::<_, CheckerError>((checker, signer))
+            let stem = candidate.file().file_stem().unwrap_or_default();
+            Ok::<_, CheckerError>((checker.named(&stem.to_string_lossy()), signer))
         };
         let (checker, signer) = tokio::task::spawn_blocking(compile).await??;
         let descriptor = checker.describe().await?;

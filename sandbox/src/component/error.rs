@@ -80,7 +80,7 @@ pub enum LoadError {
     /// Its imports or exports have other types than the contract's.
     #[error("the checker doesn't fit the contract that it names: {reason}; build it again with the SDK")]
     Unlinkable {
-        /// What the linker says.
+        /// What doesn't fit.
         reason: String,
     },
     /// The compiler was stopped at a limit.

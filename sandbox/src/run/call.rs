@@ -10,6 +10,7 @@ use super::budget::{CpuMeter, Metered};
 use super::store::RunState;
 use super::{Failure, FailureClass, Limits, Logs, RunOutcome, Usage};
 use crate::component::Checker;
+use crate::component::inspect::CONTRACT;
 use crate::grant::{Grant, GrantSet};
 use crate::host::secret::{NoSecrets, SecretSource, SecretView};
 use crate::host::state::{NoState, StateView};
@@ -209,6 +210,16 @@ fn stopped(error: &wasmtime::Error, state: &RunState, limits: &Limits) -> Failur
             asked.div_ceil(1 << 20)
         );
         return Failure::new(FailureClass::Memory, message);
+    }
+    // The types of a component's exports are compared when it is first called. The words are wasmtime's.
+    if error
+        .chain()
+        .any(|layer| layer.to_string().starts_with("type mismatch with"))
+    {
+        let message = format!(
+            "the checker's functions have other types than in picket:checker {CONTRACT}; build it again with the SDK"
+        );
+        return Failure::new(FailureClass::NoChecker, message);
     }
     let root = error.root_cause().to_string();
     if root.contains("fuel allocated for hostcalls") {

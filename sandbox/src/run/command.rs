@@ -36,6 +36,8 @@ pub(crate) fn command_name(stem: &str) -> Option<String> {
             '-'
         }
     };
+    // `NAME@VERSION` is how a second version of a file is kept.
+    let stem = stem.split('@').next().unwrap_or(stem);
     let name: String = stem.trim().chars().map(plain).take(MAX_NAME).collect();
     let name = name.trim_matches('-');
     (!name.is_empty()).then(|| name.to_owned())
@@ -161,6 +163,7 @@ mod tests {
             ("check_file_age", Some("check-file-age")),
             ("Check Disk!", Some("check-disk")),
             ("_x_", Some("x")),
+            ("check_port@1.2.0", Some("check-port")),
             ("日本", None),
             ("", None),
         ] {
