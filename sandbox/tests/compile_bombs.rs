@@ -4,13 +4,6 @@
 //! What compiling each costs in this process, without a limit (debug build with an optimised cranelift, one busy core):
 //! see [`BOMBS`].
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "these are tests, and their tools"
-)]
-
 use picket_forged::bombs::BOMBS;
 use picket_sandbox::component::inspect::{MAX_BYTES, inspect};
 
