@@ -105,6 +105,7 @@ mod tests {
             usage: Usage::default(),
             logs: Logs::default(),
             denials: Vec::new(),
+            learned: Vec::new(),
             started_at_unix_ms: 0,
         };
         convert::outcome(outcome, &Limits::default())
