@@ -2,6 +2,7 @@
 
 pub(crate) mod certificate;
 pub(crate) mod connect;
+pub(crate) mod counted;
 pub(crate) mod guard;
 pub mod resolve;
 pub(crate) mod stream;

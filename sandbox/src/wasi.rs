@@ -2,6 +2,7 @@
 //! error captured; sockets and files only as granted.
 
 mod names;
+mod sockets;
 pub(crate) mod stdio;
 
 use std::net::SocketAddr;
@@ -22,6 +23,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<RunState>) -> wasmtime::Result<(
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     linker.allow_shadowing(true);
     names::add_to_linker(linker)?;
+    sockets::add_to_linker(linker)?;
     linker.allow_shadowing(false);
     Ok(())
 }

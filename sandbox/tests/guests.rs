@@ -10,6 +10,8 @@
 #[path = "guests/support.rs"]
 mod support;
 
+#[path = "guests/bytes.rs"]
+mod bytes;
 #[path = "guests/computing.rs"]
 mod computing;
 #[path = "guests/network.rs"]
@@ -25,6 +27,7 @@ use std::collections::BTreeSet;
 #[test]
 fn every_guest_has_a_test() {
     let sources = [
+        include_str!("guests/bytes.rs"),
         include_str!("guests/computing.rs"),
         include_str!("guests/network.rs"),
         include_str!("guests/saying.rs"),

@@ -62,10 +62,14 @@ pub(crate) async fn echo(guard: &Guard, train: Train) -> Result<(IpAddr, Vec<Out
     for sequence in 0..u16::try_from(train.count).unwrap_or(u16::MAX) {
         let began = Instant::now();
         let outcome = one(&socket, sequence, &train).await?;
-        if matches!(outcome, Outcome::Reply(_)) {
-            guard.count_bytes(train.payload.into(), 0);
-        }
-        guard.count_bytes(0, train.payload.into());
+        let received = if matches!(outcome, Outcome::Reply(_)) {
+            train.payload
+        } else {
+            0
+        };
+        guard
+            .count_bytes(received as usize, train.payload as usize)
+            .map_err(io::Error::other)?;
         outcomes.push(outcome);
         let last = sequence as usize + 1 == train.count as usize;
         if !last {
