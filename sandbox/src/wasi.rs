@@ -1,6 +1,7 @@
 //! WASI 0.2 without ambient authority: no environment, no arguments, no standard input, output swallowed, standard
 //! error captured; sockets and files only as granted.
 
+mod files;
 mod names;
 mod sockets;
 pub(crate) mod stdio;
@@ -10,11 +11,13 @@ use std::sync::Arc;
 
 use wasmtime::component::Linker;
 use wasmtime_wasi::sockets::SocketAddrUse;
-use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
 use crate::grant::Protocol;
 use crate::net::guard::Guard;
-use crate::run::{Failure, FailureClass, RunState};
+use crate::run::{Failure, RunState};
+
+pub(crate) use files::SingleFiles;
 
 /// Bytes that one call for random ones may ask for.
 const MAX_RANDOM: u64 = 64 << 10;
@@ -24,6 +27,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<RunState>) -> wasmtime::Result<(
     linker.allow_shadowing(true);
     names::add_to_linker(linker)?;
     sockets::add_to_linker(linker)?;
+    files::add_to_linker(linker)?;
     linker.allow_shadowing(false);
     Ok(())
 }
@@ -32,7 +36,10 @@ pub(crate) fn add_to_linker(linker: &mut Linker<RunState>) -> wasmtime::Result<(
 ///
 /// # Errors
 /// A granted path that can't be opened.
-pub(crate) fn context(guard: &Arc<Guard>, stderr: &stdio::Capture) -> Result<WasiCtx, Failure> {
+pub(crate) fn context(
+    guard: &Arc<Guard>,
+    stderr: &stdio::Capture,
+) -> Result<(WasiCtx, SingleFiles), Failure> {
     let mut wasi = WasiCtxBuilder::new();
     wasi.stderr(stderr.clone())
         .max_random_size(MAX_RANDOM)
@@ -43,10 +50,8 @@ pub(crate) fn context(guard: &Arc<Guard>, stderr: &stdio::Capture) -> Result<Was
         let allowed = allows_socket(&guard_of_sockets, address, purpose);
         Box::pin(std::future::ready(allowed))
     });
-    for path in guard.grants().readable() {
-        preopen(&mut wasi, path)?;
-    }
-    Ok(wasi.build())
+    let files = files::grant(&mut wasi, guard.grants())?;
+    Ok((wasi.build(), files))
 }
 
 fn allows_socket(guard: &Guard, address: SocketAddr, purpose: SocketAddrUse) -> bool {
@@ -65,22 +70,4 @@ fn allows_socket(guard: &Guard, address: SocketAddr, purpose: SocketAddrUse) -> 
         // Answers of others are dropped quietly: anybody may send a datagram, which is no fault of the checker's.
         SocketAddrUse::UdpReceive => guard.expects_from(address),
     }
-}
-
-fn preopen(wasi: &mut WasiCtxBuilder, path: &std::path::Path) -> Result<(), Failure> {
-    let unsupported = |reason: String| {
-        Failure::new(
-            FailureClass::Unsupported,
-            format!("read:{} is granted, but {reason}", path.display()),
-        )
-    };
-    let metadata = std::fs::metadata(path).map_err(|error| unsupported(error.to_string()))?;
-    if !metadata.is_dir() {
-        return Err(unsupported(
-            "it isn't a directory: grant the directory that it is in".to_owned(),
-        ));
-    }
-    wasi.preopened_dir(path, path.to_string_lossy(), FsPerms::ReadOnly)
-        .map_err(|error| unsupported(format!("{error:#}")))?;
-    Ok(())
 }

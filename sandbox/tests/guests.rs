@@ -14,6 +14,8 @@ mod support;
 mod bytes;
 #[path = "guests/computing.rs"]
 mod computing;
+#[path = "guests/files.rs"]
+mod files;
 #[path = "guests/network.rs"]
 mod network;
 #[path = "guests/saying.rs"]
@@ -29,6 +31,7 @@ fn every_guest_has_a_test() {
     let sources = [
         include_str!("guests/bytes.rs"),
         include_str!("guests/computing.rs"),
+        include_str!("guests/files.rs"),
         include_str!("guests/network.rs"),
         include_str!("guests/saying.rs"),
         include_str!("guests/taking.rs"),

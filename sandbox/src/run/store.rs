@@ -13,6 +13,7 @@ use crate::engine::Services;
 use crate::host::secret::SecretView;
 use crate::host::state::StateView;
 use crate::net::guard::Guard;
+use crate::wasi::SingleFiles;
 use crate::wasi::stdio::Capture;
 
 /// Sockets, streams, pollables and look-ups that a run may have at once.
@@ -22,6 +23,8 @@ const MAX_RESOURCES: usize = 256;
 pub(crate) struct RunState {
     pub(crate) table: ResourceTable,
     pub(crate) wasi: WasiCtx,
+    /// The files that are granted one by one.
+    pub(crate) files: SingleFiles,
     pub(crate) guard: Arc<Guard>,
     pub(crate) services: Arc<Services>,
     pub(crate) logs: LogBuffer,
@@ -43,12 +46,13 @@ impl RunState {
         deadline: Instant,
     ) -> Result<Self, Failure> {
         let stderr = Capture::default();
-        let wasi = crate::wasi::context(&guard, &stderr)?;
+        let (wasi, files) = crate::wasi::context(&guard, &stderr)?;
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
         Ok(Self {
             table,
             wasi,
+            files,
             guard,
             services,
             logs: LogBuffer::default(),
