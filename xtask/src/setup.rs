@@ -36,6 +36,10 @@ pub(crate) const TO_TEST: &[Need] = &[
         program: "openssl",
         package: "openssl",
     },
+    Need {
+        program: "ip",
+        package: "iproute2",
+    },
 ];
 
 /// Adds the compiler's WebAssembly target where it is missing.
