@@ -20,6 +20,8 @@ mod files;
 mod network;
 #[path = "guests/saying.rs"]
 mod saying;
+#[path = "guests/secrets.rs"]
+mod secrets;
 #[path = "guests/taking.rs"]
 mod taking;
 
@@ -34,6 +36,7 @@ fn every_guest_has_a_test() {
         include_str!("guests/files.rs"),
         include_str!("guests/network.rs"),
         include_str!("guests/saying.rs"),
+        include_str!("guests/secrets.rs"),
         include_str!("guests/taking.rs"),
         include_str!("loading.rs"),
     ];

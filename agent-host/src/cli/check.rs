@@ -242,7 +242,7 @@ async fn execute(config: &AgentConfig, prepared: &Arc<Prepared>) -> Result<Check
         path: config.data_dir.join("state"),
         source,
     })?;
-    let secrets = Arc::new(FileSecrets::new(&config.secrets_dir));
+    let secrets = Arc::new(FileSecrets::new(&config.secrets_dir).with_credentials_of_this_service());
     let guests = tokio::runtime::Handle::current();
     let executor = Executor::new(
         config.limits.clone(),
