@@ -37,6 +37,10 @@ pub(crate) const TO_TEST: &[Need] = &[
         package: "openssl",
     },
     Need {
+        program: "dbus-daemon",
+        package: "dbus-daemon",
+    },
+    Need {
         program: "ip",
         package: "iproute2",
     },
