@@ -29,7 +29,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<RunState>) -> wasmtime::Result<(
     sockets::add_to_linker(linker)?;
     files::add_to_linker(linker)?;
     linker.allow_shadowing(false);
-    Ok(())
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
 }
 
 /// The context of one run.

@@ -24,6 +24,8 @@ mod saying;
 mod secrets;
 #[path = "guests/taking.rs"]
 mod taking;
+#[path = "guests/wasi_http.rs"]
+mod wasi_http;
 
 use std::collections::BTreeSet;
 
@@ -38,6 +40,7 @@ fn every_guest_has_a_test() {
         include_str!("guests/saying.rs"),
         include_str!("guests/secrets.rs"),
         include_str!("guests/taking.rs"),
+        include_str!("guests/wasi_http.rs"),
         include_str!("loading.rs"),
     ];
     let guests = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/guests");

@@ -1,12 +1,15 @@
 //! `picket:checker/http`: one request over a connection of its own, with phases and certificates.
 
 mod exchange;
+mod outgoing;
 mod request;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+pub(crate) use outgoing::{Outgoing, context as outgoing_context};
 
 use crate::engine::Services;
 use crate::grant::Protocol;

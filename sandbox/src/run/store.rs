@@ -5,11 +5,13 @@ use std::time::Instant;
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::Failure;
 use super::limiter::MemoryLimiter;
 use super::logs::LogBuffer;
 use crate::engine::Services;
+use crate::host::http::{Outgoing, outgoing_context};
 use crate::host::secret::SecretView;
 use crate::host::state::StateView;
 use crate::net::guard::Guard;
@@ -23,6 +25,8 @@ const MAX_RESOURCES: usize = 256;
 pub(crate) struct RunState {
     pub(crate) table: ResourceTable,
     pub(crate) wasi: WasiCtx,
+    wasi_http: WasiHttpCtx,
+    outgoing: Outgoing,
     /// The files that are granted one by one.
     pub(crate) files: SingleFiles,
     pub(crate) guard: Arc<Guard>,
@@ -52,6 +56,12 @@ impl RunState {
         Ok(Self {
             table,
             wasi,
+            wasi_http: outgoing_context(),
+            outgoing: Outgoing {
+                guard: Arc::clone(&guard),
+                services: Arc::clone(&services),
+                deadline,
+            },
             files,
             guard,
             services,
@@ -70,6 +80,16 @@ impl WasiView for RunState {
         WasiCtxView {
             ctx: &mut self.wasi,
             table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for RunState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            hooks: &mut self.outgoing,
+            table: &mut self.table,
+            ctx: &mut self.wasi_http,
         }
     }
 }
