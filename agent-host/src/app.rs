@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics_exporter_prometheus::PrometheusHandle;
 use picket_identity::serve::{self, Routes};
 use picket_proto::agent::v1::agent_server::AgentServer;
 use picket_proto::health::v1::health_server::HealthServer;
-use picket_sandbox::component::CompileCache;
+use picket_sandbox::component::{CompileCache, Compiler};
 use picket_sandbox::engine::{EngineConfig, SandboxEngine};
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -20,9 +19,10 @@ use uuid::Uuid;
 
 use crate::catalogue::loaded::Loader;
 use crate::config::AgentConfig;
+use crate::control::server::{Control, ControlSocket};
 use crate::identity::IdentityStore;
 use crate::internal_events as events;
-use crate::metrics_server;
+use crate::metrics_server::{self, Metrics};
 use crate::reload::Reloader;
 use crate::runner::secrets::FileSecrets;
 use crate::runner::state::FileState;
@@ -63,11 +63,12 @@ pub struct Addresses {
 pub struct App;
 
 impl App {
-    /// Builds and starts an agent. When this returns, it listens.
+    /// Builds and starts an agent. When this returns, it listens. A `compiler` in a child process is the program's to
+    /// offer: this library doesn't know which program it is part of.
     ///
     /// # Errors
     /// Anything that keeps an agent from running; nothing is left behind then.
-    pub async fn start(config: AgentConfig) -> Result<Running, StartError> {
+    pub async fn start(config: AgentConfig, compiler: Compiler) -> Result<Running, StartError> {
         let metrics = metrics_server::install()?;
         make_folders(&config)?;
         let identity = Arc::new(IdentityStore::open(&config.identity_dir)?);
@@ -79,8 +80,8 @@ impl App {
         };
         let spool = open_spool(&config)?;
         let guests = GuestRuntime::start().map_err(StartError::Threads)?;
-        let loader = loader(&config)?;
-        let mut reloader = Reloader::new(config.clone(), loader);
+        let loader = loader(&config, compiler)?;
+        let mut reloader = Reloader::new(config.clone(), loader).keeping_signed_versions();
         let watch = reloader.watch();
         reloader.look().await;
         let inventory = reloader.inventory();
@@ -93,9 +94,20 @@ impl App {
         })?;
         let secrets = Arc::new(FileSecrets::new(&config.secrets_dir).with_credentials_of_this_service());
         let executor = Executor::new(config.limits.clone(), Arc::new(state), secrets, guests.handle());
-        let runner = Runner::new(Arc::clone(&inventory.checks), spool.clone(), executor);
+        let runner = Runner::new(
+            Arc::clone(&inventory.checks),
+            Arc::clone(&inventory.meters),
+            spool.clone(),
+            executor,
+        );
         let shutdown = CancellationToken::new();
-        let (scheduler, scheduling) = Scheduler::start(Arc::new(runner), DRAIN, shutdown.clone());
+        let (scheduler, scheduling) = {
+            // Among the guests: a run then starts, computes and ends on one thread. Each hop to another runtime would
+            // wake a thread, which costs more than a short run does.
+            let runtime = guests.handle();
+            let _among_guests = runtime.enter();
+            Scheduler::start(Arc::new(runner), DRAIN, shutdown.clone())
+        };
         scheduler.replace(reloader.plans(&identity.current().identity().id().to_string()));
 
         let addresses = Addresses {
@@ -104,16 +116,40 @@ impl App {
                 .as_ref()
                 .and_then(|listener| listener.local_addr().ok()),
         };
+        let started_at_unix_ms = unix_ms();
+        let mut tasks = vec![scheduling];
+        // An agent that can't be asked on this machine still watches it.
+        match ControlSocket::bind(&config.data_dir) {
+            Ok(socket) => {
+                let control = Control {
+                    identity: Arc::clone(&identity),
+                    checks: Arc::clone(&inventory.checks),
+                    meters: Arc::clone(&inventory.meters),
+                    scheduler: scheduler.clone(),
+                    spool: spool.clone(),
+                    concurrent_runs: config.limits.concurrent_runs as u64,
+                    started_at_unix_ms,
+                };
+                tasks.push(tokio::spawn(socket.serve(control, shutdown.clone())));
+            }
+            Err(error) => events::control_unavailable(&error),
+        }
+        let metrics = Metrics {
+            recorded: metrics,
+            spool: spool.clone(),
+            meters: Arc::clone(&inventory.meters),
+        };
         let guard = Guard::new(Arc::clone(&identity));
         let agent = AgentService {
             guard: guard.clone(),
             identity: Arc::clone(&identity),
             spool: spool.clone(),
             checks: inventory.checks,
+            meters: inventory.meters,
             catalogue: inventory.catalogue,
             scheduler: scheduler.clone(),
             boot_id: Uuid::new_v4(),
-            started_at_unix_ms: unix_ms(),
+            started_at_unix_ms,
             shutdown: shutdown.clone(),
         };
         let routes = Routes::new()
@@ -131,13 +167,10 @@ impl App {
             shutdown.clone(),
         ));
         let reloading = tokio::spawn(reloader.follow(watch, scheduler, identity, shutdown.clone()));
+        tasks.extend([serving, reloading]);
+        tokio::spawn(metrics_server::upkeep(metrics.recorded.clone(), shutdown.clone()));
         if let Some(listener) = metrics_listener {
-            tokio::spawn(metrics_server::serve(
-                listener,
-                metrics.clone(),
-                spool.clone(),
-                shutdown.clone(),
-            ));
+            tokio::spawn(metrics_server::serve(listener, metrics.clone(), shutdown.clone()));
         }
         events::started(&addresses);
         Ok(Running {
@@ -146,7 +179,7 @@ impl App {
             metrics,
             spool,
             guests,
-            tasks: vec![scheduling, serving, reloading],
+            tasks,
         })
     }
 }
@@ -169,7 +202,7 @@ impl Shutdown {
 pub struct Running {
     addresses: Addresses,
     shutdown: Shutdown,
-    metrics: PrometheusHandle,
+    metrics: Metrics,
     spool: Spool,
     guests: GuestRuntime,
     tasks: Vec<JoinHandle<()>>,
@@ -194,10 +227,10 @@ impl Running {
         &self.spool
     }
 
-    /// Its metrics as text.
+    /// Its metrics; they can be read also when it has ended.
     #[must_use]
-    pub fn metrics(&self) -> String {
-        self.metrics.render()
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Waits until it was ended and everything is on disk.
@@ -271,14 +304,16 @@ fn open_spool(config: &AgentConfig) -> Result<Spool, StartError> {
 ///
 /// # Errors
 /// The machine can't run checkers, or the cache can't be opened.
-pub fn loader(config: &AgentConfig) -> Result<Loader, StartError> {
+pub fn loader(config: &AgentConfig, compiler: Compiler) -> Result<Loader, StartError> {
     let engine = SandboxEngine::new(EngineConfig {
         concurrent_runs: u32::try_from(config.limits.concurrent_runs).unwrap_or(u32::MAX),
         memory: usize::try_from(config.limits.memory).unwrap_or(usize::MAX),
+        execution: config.sandbox.engine,
+        compiler,
         ..EngineConfig::default()
     })?;
     let cache = CompileCache::open(&config.data_dir.join("compiled"), COMPILE_CACHE)?;
-    Ok(Loader::new(engine, Some(cache)))
+    Ok(Loader::new(engine, Some(cache), config.signatures.clone()))
 }
 
 async fn listen(setting: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -3,38 +3,30 @@
 //! A file that is new or changed is loaded; a broken one is shown with its problem, and where there was a good version of
 //! it before, that one goes on. Runs under way finish on the version that they began with.
 //!
+//! - [`folder`]: the files, and whether they changed.
+//! - [`candidate`]: one file's bytes, read once; [`trust`]: whether its signatures let it be compiled.
 //! - [`loaded`]: one checker in memory, and everything that is asked of the sandbox's loader.
+//! - [`signed_versions`]: what was signed before, so that an older version is seen as one; `notes` says so.
 
+pub mod candidate;
+pub mod folder;
 pub mod loaded;
+pub(crate) mod notes;
+pub mod signed_versions;
+pub mod trust;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+
+use semver::Version;
 
 use crate::config::nearest;
+use folder::Fingerprint;
 use loaded::{LoadedChecker, Loader};
-
-/// Tells whether a file changed without reading it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Fingerprint {
-    size: u64,
-    modified: Option<SystemTime>,
-    inode: u64,
-}
-
-impl Fingerprint {
-    fn of(path: &Path) -> io::Result<Self> {
-        use std::os::unix::fs::MetadataExt;
-        let meta = std::fs::metadata(path)?;
-        Ok(Self {
-            size: meta.len(),
-            modified: meta.modified().ok(),
-            inode: meta.ino(),
-        })
-    }
-}
+use signed_versions::SignedVersions;
+use trust::Signer;
 
 /// One file of the folder.
 #[derive(Clone, Debug)]
@@ -43,6 +35,10 @@ pub struct Entry {
     pub file: PathBuf,
     /// The version in use: the last one that was good.
     pub checker: Option<Arc<LoadedChecker>>,
+    /// Who signed the version in use.
+    pub signer: Signer,
+    /// What people should know of a checker that runs: that nobody trusted signed it, or that it is older than it was.
+    pub note: Option<String>,
     /// What is wrong with the file as it is now.
     pub problem: Option<String>,
     fingerprint: Fingerprint,
@@ -57,6 +53,8 @@ pub enum Change {
     Removed(String),
     /// The file is broken; the sentence.
     Broken(String, String),
+    /// It runs, and there is something to know about it; the sentence.
+    Noted(String, String),
 }
 
 /// The checkers, by the stem of their file.
@@ -117,12 +115,18 @@ impl Catalogue {
         &self.entries
     }
 
-    /// Looks at the folder and loads what is new or changed. Nothing else is touched.
+    /// Looks at the folder and loads what is new or changed. Nothing else is touched. What trusted publishers signed is
+    /// added to `seen`.
     ///
     /// # Errors
     /// The folder can't be read; nothing has changed then.
-    pub async fn rescan(&mut self, folder: &Path, loader: &Loader) -> io::Result<Vec<Change>> {
-        let found = wasm_files(folder)?;
+    pub async fn rescan(
+        &mut self,
+        folder: &Path,
+        loader: &Loader,
+        seen: &mut SignedVersions,
+    ) -> io::Result<Vec<Change>> {
+        let found = folder::wasm_files(folder)?;
         let mut changes = Vec::new();
         self.entries.retain(|stem, _| {
             let stays = found.contains_key(stem);
@@ -137,14 +141,18 @@ impl Catalogue {
                 continue;
             }
             let kept = before.and_then(|entry| entry.checker.clone());
+            let note = before.and_then(|entry| entry.note.clone());
             let entry = match loader.load(&file).await {
-                Ok(checker) => {
+                Ok(loaded) => {
+                    let checker = loaded.checker;
                     changes.push(Change::Loaded(stem.clone()));
                     // The same bytes, touched or copied again, are the same checker: its checks needn't notice.
                     let same = kept.filter(|kept| kept.digest() == checker.digest());
                     Entry {
                         file,
                         checker: Some(same.unwrap_or_else(|| Arc::new(checker))),
+                        signer: loaded.signer,
+                        note,
                         problem: None,
                         fingerprint,
                     }
@@ -154,7 +162,12 @@ impl Catalogue {
                     changes.push(Change::Broken(stem.clone(), problem.clone()));
                     Entry {
                         file,
+                        signer: match before {
+                            Some(before) if kept.is_some() => before.signer.clone(),
+                            _ => Signer::NotChecked,
+                        },
                         checker: kept,
+                        note,
                         problem: Some(problem),
                         fingerprint,
                     }
@@ -162,17 +175,47 @@ impl Catalogue {
             };
             self.entries.insert(stem, entry);
         }
+        changes.extend(self.take_notes(seen));
         Ok(changes)
     }
 
-    /// The checker that a check means: by its file's stem, else by the name that it describes itself with; either may be
-    /// followed by `@` and the beginning of a version.
+    fn take_notes(&mut self, seen: &mut SignedVersions) -> Vec<Change> {
+        for manifest in self.entries.values().filter_map(|entry| entry.signer.trusted()) {
+            seen.see(manifest);
+        }
+        let notes: Vec<_> = self
+            .entries
+            .iter()
+            .map(|(stem, entry)| (stem.clone(), notes::note(self, stem, entry, seen)))
+            .collect();
+        let mut changes = Vec::new();
+        for (stem, note) in notes {
+            if let Some(entry) = self.entries.get_mut(&stem)
+                && entry.note != note
+            {
+                changes.extend(note.clone().map(|note| Change::Noted(stem, note)));
+                entry.note = note;
+            }
+        }
+        changes
+    }
+
+    /// The checker that a check means, see [`find_entry`](Self::find_entry).
     ///
     /// # Errors
     /// There is none, and why.
     pub fn find(&self, wanted: &str) -> Result<Arc<LoadedChecker>, NoChecker> {
-        if let Some(entry) = self.entries.get(wanted) {
-            return usable(entry);
+        self.find_entry(wanted).and_then(|(_, entry)| usable(entry))
+    }
+
+    /// The file that a check means, with its stem: by that stem, else by the name that the checker describes itself with;
+    /// either may be followed by `@` and the beginning of a version, which means the newest one that begins so.
+    ///
+    /// # Errors
+    /// There is none, and why.
+    pub fn find_entry(&self, wanted: &str) -> Result<(&str, &Entry), NoChecker> {
+        if let Some((stem, entry)) = self.entries.get_key_value(wanted) {
+            return Ok((stem, entry));
         }
         let (name, version) = match wanted.split_once('@') {
             Some((name, version)) => (name, Some(version)),
@@ -205,15 +248,17 @@ impl Catalogue {
                     found,
                 });
             }
+            let newest = candidates.iter().filter_map(|(_, entry)| version_of(entry)).max();
+            candidates.retain(|(_, entry)| version_of(entry) == newest);
         }
         match candidates.as_slice() {
             [] => Err(self.unknown(wanted, name)),
-            [(_, entry)] => usable(entry),
+            [(stem, entry)] => Ok((stem, entry)),
             [(first, entry), (second, _), ..] => {
                 // A file of that very name goes before those that only describe themselves so.
-                match self.entries.get(name) {
-                    Some(exact) if version.is_none() => usable(exact),
-                    _ if same_digest(&candidates) => usable(entry),
+                match self.entries.get_key_value(name) {
+                    Some((stem, exact)) if version.is_none() => Ok((stem, exact)),
+                    _ if same_digest(&candidates) => Ok((first, entry)),
                     _ => Err(NoChecker::Ambiguous {
                         wanted: wanted.to_owned(),
                         first: (*first).clone(),
@@ -250,33 +295,18 @@ fn same_digest(candidates: &[(&String, &Entry)]) -> bool {
     digests.len() == 1
 }
 
-/// `1.2` means any `1.2.x`; `1.2.3` means that one.
+/// In the order of versions; what isn't one comes before all that are.
+fn version_of(entry: &Entry) -> Option<Version> {
+    let checker = entry.checker.as_ref()?;
+    Version::parse(&checker.descriptor().version).ok()
+}
+
+/// `1.2` means any `1.2.x`; `1.2.3` means that one, and what was built or tried out under that number.
 fn is_version(version: &str, wanted: &str) -> bool {
     version == wanted
         || version
             .strip_prefix(wanted)
             .is_some_and(|rest| rest.starts_with(['.', '-', '+']))
-}
-
-fn wasm_files(folder: &Path) -> io::Result<BTreeMap<String, (PathBuf, Fingerprint)>> {
-    let mut files = BTreeMap::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        let stem = path
-            .file_stem()
-            .and_then(|stem| stem.to_str())
-            .unwrap_or_default()
-            .to_owned();
-        let is_wasm = path.extension().is_some_and(|extension| extension == "wasm");
-        if !is_wasm || stem.is_empty() || stem.starts_with('.') {
-            continue;
-        }
-        // A file that vanished since the folder was read is gone.
-        if let Ok(fingerprint) = Fingerprint::of(&path) {
-            files.insert(stem, (path, fingerprint));
-        }
-    }
-    Ok(files)
 }
 
 #[cfg(test)]

@@ -10,11 +10,15 @@ mod init;
 mod output;
 mod run;
 mod status;
+mod top;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use picket_sandbox::component::{ChildCompiler, Compiler};
+
+use crate::config::AgentConfig;
 
 pub use error::CliError;
 
@@ -86,6 +90,13 @@ enum Command {
     Cert(cert::Command),
     /// What the agent's folders say about it; also while it runs
     Status(status::Args),
+    /// A live table of what the running agent's checks cost and how they stand
+    Top(top::Args),
+}
+
+/// This program is its own compiler: `main` lets it be one where it is started as such.
+pub(crate) fn compiler(config: &AgentConfig) -> Compiler {
+    Compiler::Child(ChildCompiler::of_this_program(config.sandbox.compile.clone()))
 }
 
 impl Cli {
@@ -108,6 +119,7 @@ impl Cli {
             Command::Checker(command) => checker::checker(command).await,
             Command::Cert(command) => cert::cert(command),
             Command::Status(args) => status::status(&args).await,
+            Command::Top(args) => top::top(&args).await,
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Levels: ERROR means that data is lost or that somebody must act; WARN that something is wrong and nothing is lost.
 
+pub(crate) mod check_metrics;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,8 +21,11 @@ use uuid::Uuid;
 
 use crate::catalogue::Change;
 use crate::config::Problem;
+use crate::control::ControlError;
 use crate::identity::IdentityError;
 use crate::runner::convert;
+use crate::runner::meter::late_ms;
+use crate::schedule::health::Health;
 use crate::spool::View;
 use crate::spool::log::Incident;
 
@@ -36,10 +41,7 @@ pub(crate) fn describe_metrics() {
         "picket_agent_run_lateness_seconds",
         "From when a run was due to when it started."
     );
-    describe_counter!(
-        "picket_agent_runs_skipped_total",
-        "Runs that didn't happen because the last one still ran."
-    );
+    describe_counter!("picket_agent_runs_skipped_total", "Runs that didn't happen.");
     describe_gauge!("picket_agent_checks", "Checks that are configured.");
     describe_gauge!(
         "picket_agent_check_problems",
@@ -49,6 +51,10 @@ pub(crate) fn describe_metrics() {
     describe_gauge!(
         "picket_agent_checker_problems",
         "Checker files that can't be used."
+    );
+    describe_gauge!(
+        "picket_agent_checker_notes",
+        "Checkers that run unsigned, by an unknown publisher, or as a rollback."
     );
     describe_gauge!("picket_agent_config_problems", "Problems in the files of checks.");
     describe_gauge!("picket_agent_spool_bytes", "Bytes of the spool on disk.");
@@ -82,6 +88,10 @@ pub(crate) fn describe_metrics() {
         "When the agent's certificate expires, in s since 1970."
     );
     describe_counter!(
+        "picket_agent_control_refused_total",
+        "Connections to the control socket by other users."
+    );
+    describe_counter!(
         "picket_agent_calls_refused_total",
         "Calls of peers that may not call."
     );
@@ -104,9 +114,7 @@ pub(crate) fn check_ran(result: &CheckResult) {
     let failure = convert::failure_word(result.failure()).unwrap_or_default();
     counter!("picket_agent_runs_total", "status" => status, "failure" => failure).increment(1);
     counter!("picket_agent_runs_skipped_total").increment(u64::from(result.skipped));
-    let late_ms = result
-        .started_at_unix_ms
-        .saturating_sub(result.scheduled_at_unix_ms);
+    let late_ms = late_ms(result);
     histogram!("picket_agent_run_lateness_seconds").record(seconds(late_ms.saturating_mul(1_000)));
     if let Some(usage) = &result.usage {
         histogram!("picket_agent_run_seconds").record(seconds(usage.wall_us));
@@ -144,6 +152,15 @@ pub(crate) fn checker_logged(check: &CheckName, logs: &Logs) {
     }
 }
 
+pub(crate) fn checker_failing(check: &CheckName, health: Health, apart_ms: u64) {
+    let health = Health::of_checker([health]).map(|health| health.to_string());
+    warn!(%check, health, apart_ms, "a checker keeps crashing; its runs are put apart");
+}
+
+pub(crate) fn checker_recovered(check: &CheckName) {
+    info!(%check, "a checker that crashed is well again");
+}
+
 pub(crate) fn run_crashed(check: &CheckName, reason: &str) {
     error!(%check, reason, "a run crashed the host's task; this is a bug of agent-host");
 }
@@ -154,13 +171,25 @@ pub(crate) fn checkers_changed(changes: &[Change]) {
             Change::Loaded(stem) => info!(checker = stem, "checker loaded"),
             Change::Removed(stem) => info!(checker = stem, "checker removed"),
             Change::Broken(stem, problem) => warn!(checker = stem, problem, "checker can't be used"),
+            Change::Noted(stem, note) => {
+                warn!(checker = stem, note, "checker runs, and is not as it should be");
+            }
         }
     }
 }
 
-pub(crate) fn checkers_counted(usable: usize, problems: usize) {
+pub(crate) fn signed_versions_unreadable(path: &Path, error: &io::Error) {
+    warn!(path = %path.display(), %error, "what was signed before can't be read; an older version won't be noticed as one");
+}
+
+pub(crate) fn signed_versions_unsaved(path: &Path, error: &io::Error) {
+    warn!(path = %path.display(), %error, "can't write down what is signed; an older version won't be noticed after a restart");
+}
+
+pub(crate) fn checkers_counted(usable: usize, problems: usize, notes: usize) {
     gauge!("picket_agent_checkers").set(usable as f64);
     gauge!("picket_agent_checker_problems").set(problems as f64);
+    gauge!("picket_agent_checker_notes").set(notes as f64);
 }
 
 pub(crate) fn checks_counted(checks: usize, problems: usize) {
@@ -299,6 +328,19 @@ pub(crate) fn handshake_failed(peer: SocketAddr, failure: &HandshakeFailure) {
 pub(crate) fn turned_away(peer: SocketAddr, cause: TurnedAway) {
     counter!("picket_agent_handshakes_total", "outcome" => "turned_away").increment(1);
     warn!(%peer, ?cause, "turned a connection away");
+}
+
+pub(crate) fn control_unavailable(error: &ControlError) {
+    warn!(%error, "`agent-host top` and `check run --on-agent` can't reach this agent");
+}
+
+pub(crate) fn control_refused(uid: u32) {
+    counter!("picket_agent_control_refused_total").increment(1);
+    warn!(uid, "refused a connection to the control socket");
+}
+
+pub(crate) fn control_connection_failed(error: &io::Error) {
+    debug!(%error, "a connection to the control socket failed");
 }
 
 pub(crate) fn metrics_listener_failed(error: &io::Error) {

@@ -15,7 +15,9 @@
 //! - [`spool`]: keeps results on disk until they are acknowledged.
 //! - [`server`]: what gateways ask: `Describe`, `Pull`, `RunCheck`, health.
 //! - [`identity`]: who this agent is, reloaded while it runs.
+//! - [`control`]: what the command line asks a running agent, on a socket of its own.
 //! - [`metrics_server`]: `/metrics` on loopback. `internal_events` has every log line and metric.
+//! - [`privileges`]: what the program gives up before it begins.
 //! - [`app`]: where all of them meet.
 //! - [`cli`]: the command line of the program.
 
@@ -23,9 +25,11 @@ pub mod app;
 pub mod catalogue;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod identity;
 mod internal_events;
 pub mod metrics_server;
+pub mod privileges;
 pub mod reload;
 pub mod runner;
 pub mod schedule;

@@ -6,9 +6,19 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use picket_agent_host::cli::{Cli, LogFormat};
+use picket_agent_host::privileges;
+use picket_sandbox::component::compile::worker;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
+    // Before anything is set up: a compiler needs none of it, and its limits come before the first byte of a component.
+    if is_compiler() {
+        return worker::serve();
+    }
+    if let Err(error) = privileges::drop() {
+        let _ = writeln!(std::io::stderr(), "error: can't give up privileges: {error}");
+        return ExitCode::from(70);
+    }
     let cli = Cli::parse();
     match start(cli) {
         Ok(code) => code,
@@ -19,6 +29,11 @@ fn main() -> ExitCode {
             ExitCode::from(70)
         }
     }
+}
+
+fn is_compiler() -> bool {
+    let mut arguments = std::env::args_os().skip(1);
+    arguments.next().is_some_and(|first| first == worker::ARGUMENT) && arguments.next().is_none()
 }
 
 fn start(cli: Cli) -> anyhow::Result<ExitCode> {

@@ -9,10 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalogue::Catalogue;
 use crate::catalogue::loaded::Loader;
+use crate::catalogue::signed_versions::SignedVersions;
 use crate::config::{AgentConfig, CheckSet};
 use crate::identity::IdentityStore;
 use crate::internal_events as events;
 use crate::runner::Checks;
+use crate::runner::meter::Meters;
 use crate::runner::prepared::Prepared;
 use crate::schedule::Scheduler;
 use crate::schedule::plan::Plan;
@@ -25,6 +27,8 @@ pub struct Inventory {
     pub checks: Arc<ArcSwap<Checks>>,
     /// The checkers.
     pub catalogue: Arc<ArcSwap<Catalogue>>,
+    /// What the checks have cost, and how they stand.
+    pub meters: Arc<Meters>,
 }
 
 /// Looks at the folders and publishes what it finds.
@@ -36,13 +40,22 @@ pub struct Reloader {
     inventory: Inventory,
     told: BTreeMap<CheckName, String>,
     told_files: Vec<String>,
+    seen: SignedVersions,
+    keeps_seen: bool,
 }
 
 impl Reloader {
     /// Has looked at nothing yet.
     #[must_use]
     pub fn new(config: AgentConfig, loader: Loader) -> Self {
+        let path = SignedVersions::path(&config.data_dir);
+        let seen = SignedVersions::load(&path).unwrap_or_else(|error| {
+            events::signed_versions_unreadable(&path, &error);
+            SignedVersions::default()
+        });
         Self {
+            seen,
+            keeps_seen: false,
             config,
             loader,
             set: CheckSet::default(),
@@ -52,10 +65,31 @@ impl Reloader {
         }
     }
 
+    /// Writes down which versions were signed. For the agent itself: commands that run beside it only read them.
+    #[must_use]
+    pub fn keeping_signed_versions(self) -> Self {
+        Self {
+            keeps_seen: true,
+            ..self
+        }
+    }
+
     /// What it publishes to.
     #[must_use]
     pub fn inventory(&self) -> Inventory {
         self.inventory.clone()
+    }
+
+    /// What loads checkers for it.
+    #[must_use]
+    pub fn loader(&self) -> &Loader {
+        &self.loader
+    }
+
+    /// What was signed before.
+    #[must_use]
+    pub fn signed_versions(&self) -> &SignedVersions {
+        &self.seen
     }
 
     /// The checks' files as they were read.
@@ -79,12 +113,20 @@ impl Reloader {
             checks.insert(name.clone(), prepared);
         }
         self.tell_problems(&checks);
+        self.inventory.meters.retain(|name| checks.contains_key(name));
         self.inventory.checks.store(Arc::new(checks));
     }
 
     async fn look_at_checkers(&mut self) {
         let mut catalogue = Catalogue::clone(&self.inventory.catalogue.load());
-        match catalogue.rescan(&self.config.checkers_dir, &self.loader).await {
+        let before = self.seen.clone();
+        let rescanned = catalogue
+            .rescan(&self.config.checkers_dir, &self.loader, &mut self.seen)
+            .await;
+        if self.keeps_seen && self.seen != before {
+            self.keep_signed_versions().await;
+        }
+        match rescanned {
             Ok(changes) => {
                 events::checkers_changed(&changes);
                 let usable = catalogue
@@ -92,17 +134,24 @@ impl Reloader {
                     .values()
                     .filter(|entry| entry.checker.is_some())
                     .count();
-                let problems = catalogue
-                    .entries()
-                    .values()
-                    .filter(|entry| entry.problem.is_some())
-                    .count();
-                events::checkers_counted(usable, problems);
+                let entries = catalogue.entries().values();
+                let problems = entries.clone().filter(|entry| entry.problem.is_some()).count();
+                let notes = entries.filter(|entry| entry.note.is_some()).count();
+                events::checkers_counted(usable, problems, notes);
                 if !changes.is_empty() {
                     self.inventory.catalogue.store(Arc::new(catalogue));
                 }
             }
             Err(error) => events::folder_unreadable(&self.config.checkers_dir, &error),
+        }
+    }
+
+    async fn keep_signed_versions(&self) {
+        let (seen, path) = (self.seen.clone(), SignedVersions::path(&self.config.data_dir));
+        let file = path.clone();
+        let saved = tokio::task::spawn_blocking(move || seen.save(&file)).await;
+        if let Err(error) = saved.unwrap_or_else(|crashed| Err(std::io::Error::other(crashed))) {
+            events::signed_versions_unsaved(&path, &error);
         }
     }
 
@@ -137,14 +186,9 @@ impl Reloader {
         let checks = self.inventory.checks.load();
         let configured = checks
             .values()
-            .filter_map(|check| Some((&check.name, check.config.as_ref()?)));
+            .filter_map(|check| Some((&check.name, check.config.as_ref()?, check.subject())));
         configured
-            .map(|(name, config)| {
-                (
-                    name.clone(),
-                    Plan::new(agent, name.as_str(), config.interval, config.jitter),
-                )
-            })
+            .map(|(name, config, subject)| (name.clone(), config.plan(agent).for_subject(subject)))
             .collect()
     }
 

@@ -4,14 +4,21 @@
 //! - [`state`]: the files behind the checkers' key-value store.
 //! - [`secrets`]: the files behind secrets.
 //! - [`convert`]: a sandbox's outcome as a result of the contract.
+//! - [`learn`]: a run that shows what its check needs.
+//! - [`meter`]: what each check has cost, and how it stands.
+//! - [`now`]: running a check out of its turn.
 
 pub mod convert;
+pub mod learn;
+pub mod meter;
+pub mod now;
 pub mod prepared;
 pub mod secrets;
 pub mod state;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use picket_identity::name::CheckName;
@@ -21,9 +28,11 @@ use prost::Message;
 
 use crate::config;
 use crate::internal_events as events;
+use crate::schedule::course::{Course, Outcome};
 use crate::schedule::table::Due;
 use crate::schedule::{Finished, Run};
 use crate::spool::{Appended, Spool, record};
+use meter::Meters;
 use prepared::Prepared;
 use secrets::FileSecrets;
 use state::FileState;
@@ -35,6 +44,7 @@ pub type Checks = BTreeMap<CheckName, Arc<Prepared>>;
 #[derive(Debug)]
 pub struct Runner {
     checks: Arc<ArcSwap<Checks>>,
+    meters: Arc<Meters>,
     spool: Spool,
     executor: Executor,
 }
@@ -66,9 +76,8 @@ impl Executor {
         }
     }
 
-    /// Runs a check and gives its result, which goes nowhere.
-    pub async fn execute(&self, prepared: &Prepared, scheduled_at_unix_ms: u64, skipped: u32) -> CheckResult {
-        let spec = RunSpec {
+    fn spec(&self, prepared: &Prepared, scheduled_at_unix_ms: u64) -> RunSpec {
+        RunSpec {
             check: prepared.name.to_string(),
             config: prepared.config_json(),
             grants: Arc::clone(&prepared.grants),
@@ -81,7 +90,12 @@ impl Executor {
             state: Arc::clone(&self.state) as _,
             secrets: Arc::clone(&self.secrets) as _,
             scheduled_at_unix_ms,
-        };
+        }
+    }
+
+    /// Runs a check and gives its result, which goes nowhere.
+    pub async fn execute(&self, prepared: &Prepared, scheduled_at_unix_ms: u64, skipped: u32) -> CheckResult {
+        let spec = self.spec(prepared, scheduled_at_unix_ms);
         let mut result = match prepared.obstacle() {
             Some((class, sentence)) => convert::failed(class, &sentence),
             None => match prepared.checker.clone() {
@@ -119,9 +133,10 @@ impl Executor {
 impl Runner {
     /// Runs these checks, into that spool.
     #[must_use]
-    pub fn new(checks: Arc<ArcSwap<Checks>>, spool: Spool, executor: Executor) -> Self {
+    pub fn new(checks: Arc<ArcSwap<Checks>>, meters: Arc<Meters>, spool: Spool, executor: Executor) -> Self {
         Self {
             checks,
+            meters,
             spool,
             executor,
         }
@@ -145,12 +160,141 @@ impl Run for Runner {
             .executor
             .execute(&prepared, scheduled_at_unix_ms, due.skipped)
             .await;
+        let course = due.course.after(Outcome::of(&result), due.retries);
+        place(&mut result, course, due.period_ms);
+        tell_health(&due, course);
         events::check_ran(&result);
+        // A check that was removed while it ran leaves no numbers behind.
+        if self.checks.load().contains_key(&due.check) {
+            self.meters.record(&due.check, &result, course);
+        }
         let appended = self.append(&mut result).await;
-        Some(Finished { result, appended })
+        Some(Finished {
+            result,
+            appended,
+            course,
+        })
     }
 
     fn crashed(&self, check: &CheckName, reason: &str) {
         events::run_crashed(check, reason);
+    }
+}
+
+/// Writes into a result where it leaves its check: which attempt it was, and when the next result is to be expected.
+fn place(result: &mut CheckResult, course: Course, period_ms: u64) {
+    let health = course.health();
+    result.attempt = course.attempt();
+    result.hard = course.is_hard();
+    result.interval_ms = health.spacing_ms(period_ms);
+    if !health.is_failing() {
+        return;
+    }
+    let mut sentence = format!("{} runs in a row crashed", health.crashes_in_row());
+    if result.interval_ms > period_ms {
+        let apart = Duration::from_millis(result.interval_ms);
+        sentence = format!(
+            "{sentence}: the next runs are about {} apart, until one doesn't",
+            humantime::format_duration(apart)
+        );
+    }
+    result.details = if result.details.is_empty() {
+        sentence
+    } else {
+        format!("{}\n{sentence}", result.details)
+    };
+}
+
+/// Once when a checker begins to fail and once when it is well again, not at each run.
+fn tell_health(due: &Due, course: Course) {
+    let (before, now) = (due.course.health(), course.health());
+    match (before.is_failing(), now.is_failing()) {
+        (false, true) => events::checker_failing(&due.check, now, now.spacing_ms(due.period_ms)),
+        (true, false) => events::checker_recovered(&due.check),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_says_that_its_check_is_put_apart_and_when_the_next_one_comes() {
+        let outcome = Outcome::Crashed(FailureClass::Crash);
+        let mut course = Course::default();
+        let mut seen = Vec::new();
+        for _ in 0..4 {
+            course = course.after(outcome, crate::schedule::course::Retries::default());
+            let mut result = convert::failed(FailureClass::Crash, "the checker crashed\nat f");
+            place(&mut result, course, 10_000);
+            seen.push((result.attempt, result.hard, result.interval_ms, result.details));
+        }
+        assert_eq!(seen[1], (2, true, 10_000, "at f".to_owned()));
+        let sentence = "at f\n3 runs in a row crashed: the next runs are about 20s apart, until one doesn't";
+        assert_eq!(seen[2], (3, true, 20_000, sentence.to_owned()));
+        assert_eq!(seen[3].2, 40_000);
+    }
+
+    /// What is logged meanwhile.
+    fn logged(work: impl FnOnce()) -> String {
+        #[derive(Clone, Default)]
+        struct Lines(Arc<std::sync::Mutex<Vec<u8>>>);
+        impl std::io::Write for Lines {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().unwrap().extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, work);
+        let bytes = lines.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_checker_that_begins_to_fail_is_told_once_and_so_is_its_recovery() {
+        let run = |course: Course, outcome| {
+            let due = Due {
+                check: "web".parse().unwrap(),
+                late_ms: 0,
+                skipped: 0,
+                course,
+                retries: crate::schedule::course::Retries::default(),
+                period_ms: 10_000,
+                subject: 0,
+            };
+            let course = course.after(outcome, due.retries);
+            tell_health(&due, course);
+            course
+        };
+        let log = logged(|| {
+            let crash = Outcome::Crashed(FailureClass::Timeout);
+            let course = (0..10).fold(Course::default(), |course, _| run(course, crash));
+            let course = run(course, Outcome::NotOk);
+            run(course, Outcome::Ok);
+        });
+        let lines: Vec<_> = log.lines().collect();
+        assert_eq!(lines.len(), 2, "{log}");
+        assert!(
+            lines[0].contains("WARN") && lines[0].contains("keeps crashing"),
+            "{log}"
+        );
+        assert!(
+            lines[0].contains("failing: 3 of the last 3 runs crashed (timeout)"),
+            "{log}"
+        );
+        assert!(
+            lines[1].contains("INFO") && lines[1].contains("well again"),
+            "{log}"
+        );
     }
 }

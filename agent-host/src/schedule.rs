@@ -1,18 +1,23 @@
 //! When checks run.
 //!
-//! - [`plan`]: when one check is due; pure.
+//! - [`plan`]: when one check has its turns; pure. [`cron`]: turns that are times of the wall clock.
+//! - [`course`]: what results make of the next run: soft and hard, retries; pure. [`health`]: checkers that crash.
 //! - [`table`]: due, running, skipped; pure, time passed in.
 //! - [`Scheduler`]: the task around them. It starts runs, each a task of its own, and never waits for one.
 //!
-//! Time is the monotonic clock set to the wall clock once at the start: a clock that is put right moves no check, and a
-//! machine that sleeps wakes without a burst.
+//! Time is a clock that goes on while the machine sleeps, set to the wall clock once at the start: a clock that is put right
+//! moves no check but those with a cron, and a machine that sleeps wakes without a burst.
 
+mod clock;
+pub mod course;
+pub mod cron;
+pub mod health;
 pub mod plan;
 pub mod table;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use picket_identity::name::CheckName;
 use picket_proto::agent::v1::CheckResult;
@@ -22,8 +27,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::spool::Appended;
+use clock::Clock;
+pub use clock::unix_ms;
+use course::Course;
 use plan::Plan;
-use table::{Due, Refused, Table};
+use table::{Due, Outlook, Refused, Table};
+
+/// How long the scheduler sleeps at most. Timers stand still while the machine sleeps; this is how long after a wake it may
+/// take until what was missed is seen.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// What a run gives: the result, and the wait for it to be durable.
 #[derive(Debug)]
@@ -32,6 +44,8 @@ pub struct Finished {
     pub result: CheckResult,
     /// Its place in the spool, once it is durable.
     pub appended: Appended,
+    /// Where it leaves its check.
+    pub course: Course,
 }
 
 /// Runs a check once. It always gives a result: what goes wrong is one.
@@ -46,7 +60,11 @@ pub trait Run: Send + Sync + 'static {
 enum Command {
     Replace(Vec<(CheckName, Plan)>),
     RunNow(CheckName, oneshot::Sender<Result<Finished, Refused>>),
+    Outlook(oneshot::Sender<Vec<Outlook>>),
 }
+
+/// A run's end: its check, and where it leaves it together with what was run. `None` where nothing came of it.
+type Ended = (CheckName, Option<(u64, Course)>);
 
 /// A handle to the scheduler; it ends with its token.
 #[derive(Clone, Debug)]
@@ -81,13 +99,22 @@ impl Scheduler {
     /// Runs a check now, out of its turn.
     ///
     /// # Errors
-    /// There is no such check, or it is running.
+    /// There is no such check, it is running, or the agent is shutting down.
     pub async fn run_now(&self, check: CheckName) -> Result<Finished, Refused> {
         let (reply, finished) = oneshot::channel();
         if self.commands.send(Command::RunNow(check, reply)).is_err() {
-            return Err(Refused::Unknown);
+            return Err(Refused::Stopping);
         }
-        finished.await.unwrap_or(Err(Refused::Unknown))
+        finished.await.unwrap_or(Err(Refused::Stopping))
+    }
+
+    /// How things stand, check by check; empty once the agent is shutting down.
+    pub async fn outlook(&self) -> Vec<Outlook> {
+        let (reply, outlook) = oneshot::channel();
+        if self.commands.send(Command::Outlook(reply)).is_err() {
+            return Vec::new();
+        }
+        outlook.await.unwrap_or_default()
     }
 }
 
@@ -106,32 +133,45 @@ impl<R: Run> Worker<R> {
         shutdown: CancellationToken,
     ) {
         let (ended, mut endings) = mpsc::unbounded_channel();
+        // One timer, set anew only where the next time is another: setting one wakes the thread that waits for timers.
+        let mut alarm = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
+        let mut set_for = None;
         loop {
-            let next = self.table.next_due_ms().map(|due_ms| self.clock.instant(due_ms));
-            // With nothing scheduled there is nothing to wake up for; a far time keeps the select simple.
-            let next = next.unwrap_or_else(|| Instant::now() + Duration::from_secs(3_600));
+            // Each time around, not only when the timer ends: ends of runs may come faster than it does.
+            for due in self.table.take_due(self.clock.now_ms()) {
+                self.start(due, None, ended.clone());
+            }
+            let next = self.table.next_due_ms();
+            if set_for != Some(next) {
+                let wait = next.map_or(LOOK, |due_ms| self.clock.until(due_ms).min(LOOK));
+                alarm.as_mut().reset(Instant::now() + wait);
+                set_for = Some(next);
+            }
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                () = tokio::time::sleep_until(next) => {
-                    for due in self.table.take_due(self.clock.now_ms()) {
-                        self.start(due, None, ended.clone());
-                    }
+                () = alarm.as_mut() => {
+                    self.table.set_skew(self.clock.skew_ms(), self.clock.now_ms());
+                    set_for = None;
                 }
-                Some(check) = endings.recv() => self.table.finished(&check),
+                Some((check, ran)) = endings.recv() => self.table.finished(&check, ran, self.clock.now_ms()),
                 Some(_) = self.runs.join_next(), if !self.runs.is_empty() => {}
                 command = commands.recv() => match command {
                     Some(Command::Replace(checks)) => self.replace(&checks),
-                    Some(Command::RunNow(check, reply)) => match self.table.start_now(&check) {
+                    Some(Command::RunNow(check, reply)) => match self.table.start_now(&check, self.clock.now_ms()) {
                         Ok(due) => self.start(due, Some(reply), ended.clone()),
                         Err(refused) => {
                             // Whoever asked may have gone.
                             let _ = reply.send(Err(refused));
                         }
                     },
+                    // Whoever asked may have gone.
+                    Some(Command::Outlook(reply)) => drop(reply.send(self.table.outlook(self.clock.now_ms()))),
                     None => break,
                 },
             }
         }
+        // Whoever still asks is told at once.
+        drop(commands);
         let drained =
             tokio::time::timeout(drain, async { while self.runs.join_next().await.is_some() {} }).await;
         if drained.is_err() {
@@ -151,17 +191,21 @@ impl<R: Run> Worker<R> {
         &mut self,
         due: Due,
         reply: Option<oneshot::Sender<Result<Finished, Refused>>>,
-        ended: mpsc::UnboundedSender<CheckName>,
+        ended: mpsc::UnboundedSender<Ended>,
     ) {
         let runner = Arc::clone(&self.runner);
-        let guard = Ending {
+        let mut guard = Ending {
             check: due.check.clone(),
+            ran: None,
             ended,
             runner: Arc::clone(&runner),
         };
+        let subject = due.subject;
+        // Now, not when the run is first polled: what a busy machine adds is lateness.
+        let scheduled_at = unix_ms().saturating_sub(due.late_ms);
         self.runs.spawn(async move {
-            let scheduled_at = unix_ms().saturating_sub(due.late_ms);
             let finished = runner.run(due, scheduled_at).await;
+            guard.ran = finished.as_ref().map(|finished| (subject, finished.course));
             drop(guard);
             if let Some(reply) = reply {
                 let _ = reply.send(finished.ok_or(Refused::Unknown));
@@ -173,7 +217,8 @@ impl<R: Run> Worker<R> {
 /// Tells the worker that a run has ended, also where it panicked.
 struct Ending<R: Run> {
     check: CheckName,
-    ended: mpsc::UnboundedSender<CheckName>,
+    ran: Option<(u64, Course)>,
+    ended: mpsc::UnboundedSender<Ended>,
     runner: Arc<R>,
 }
 
@@ -183,41 +228,8 @@ impl<R: Run> Drop for Ending<R> {
             self.runner.crashed(&self.check, "the run panicked");
         }
         // The worker has ended when the program is ending.
-        let _ = self.ended.send(self.check.clone());
+        let _ = self.ended.send((self.check.clone(), self.ran.take()));
     }
-}
-
-/// A line of milliseconds that never goes back, and starts at the wall clock's time: phases are those of the wall clock.
-#[derive(Clone, Copy, Debug)]
-struct Clock {
-    started: Instant,
-    started_ms: u64,
-}
-
-impl Clock {
-    fn start() -> Self {
-        Self {
-            started: Instant::now(),
-            started_ms: unix_ms(),
-        }
-    }
-
-    fn now_ms(&self) -> u64 {
-        self.started_ms + u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX / 2)
-    }
-
-    fn instant(&self, at_ms: u64) -> Instant {
-        // A millisecond more: a timer never wakes before what it is for.
-        self.started + Duration::from_millis(at_ms.saturating_sub(self.started_ms) + 1)
-    }
-}
-
-/// The wall clock, in ms since 1970.
-#[must_use]
-pub fn unix_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

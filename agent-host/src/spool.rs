@@ -2,6 +2,7 @@
 //!
 //! - [`record`]: the format, and reading it back after anything. Bytes only.
 //! - [`log`]: numbers, syncs, quota, losses. One owner, time passed in, the file system behind [`disk::Disk`].
+//! - `inbox`: what waits for the log's thread, and when it looks.
 //! - [`view`]: what readers see: a snapshot of what is durable.
 //! - [`Spool`]: the handle. A thread of its own owns the log, groups what arrives, and syncs at most each second or
 //!   64 KiB. When the last handle is dropped, or on [`Spool::close`], everything taken is synced and the thread ends.
@@ -9,6 +10,7 @@
 //! Only durable results are ever shown to a reader: a number that a gateway has seen is never used again.
 
 pub mod disk;
+mod inbox;
 pub mod log;
 pub mod loss;
 pub mod record;
@@ -24,7 +26,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rustix::fs::FlockOperation;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
 pub use log::AppendError;
@@ -32,6 +34,7 @@ pub use loss::{Cause, Lost};
 pub use view::{Run, View};
 
 use disk::{Disk, RealDisk};
+use inbox::{Outbox, inbox};
 use log::{Incident, Log};
 use writer::Command;
 
@@ -85,7 +88,7 @@ impl Appended {
 /// A handle to the spool; clones share it.
 #[derive(Clone, Debug)]
 pub struct Spool {
-    commands: mpsc::Sender<Command>,
+    outbox: Outbox,
     view: Arc<ArcSwap<View>>,
     durable: watch::Receiver<Position>,
 }
@@ -133,8 +136,7 @@ impl Spool {
         };
         let (durable_sender, durable) = watch::channel(position);
         let view = Arc::new(ArcSwap::from_pointee(view));
-        // Runs under way are bounded, and so is what waits here; a disk that hangs makes runs wait, not memory grow.
-        let (commands, receiver) = mpsc::channel(1_024);
+        let (outbox, inbox) = inbox();
         let writer = writer::Writer {
             log,
             lock,
@@ -142,9 +144,9 @@ impl Spool {
             durable: durable_sender,
             listener,
         };
-        writer.spawn(receiver).map_err(failed)?;
+        writer.spawn(inbox).map_err(failed)?;
         Ok(Self {
-            commands,
+            outbox,
             view,
             durable,
         })
@@ -166,14 +168,16 @@ impl Spool {
     pub async fn append(&self, payload: Vec<u8>) -> Appended {
         let (reply, appended) = oneshot::channel();
         // A closed spool drops `reply`, which `durable` reports.
-        let _ = self.commands.send(Command::Append { payload, reply }).await;
+        self.outbox
+            .put(payload.len(), Command::Append { payload, reply })
+            .await;
         Appended(appended)
     }
 
     /// Makes everything handed over so far durable.
     pub async fn flush(&self) {
         let (reply, done) = oneshot::channel();
-        if self.commands.send(Command::Flush { reply }).await.is_ok() {
+        if self.outbox.put_now(Command::Flush { reply }).await {
             // An error means that the writer ended, which it does only after a sync.
             let _ = done.await;
         }
@@ -182,7 +186,7 @@ impl Spool {
     /// The platform has committed everything up to `seq` of `stream`; of another stream it says nothing.
     pub async fn acknowledge(&self, stream: Uuid, seq: u64) {
         // A closed spool frees nothing: the acknowledgement comes again with the next pull.
-        let _ = self.commands.send(Command::Acknowledge { stream, seq }).await;
+        self.outbox.put_now(Command::Acknowledge { stream, seq }).await;
     }
 
     /// Begins a new stream if `seq` of `stream` was never reached here: the spool was restored from an old copy.
@@ -190,10 +194,9 @@ impl Spool {
     pub async fn reconcile(&self, stream: Uuid, seq: u64) {
         let (reply, done) = oneshot::channel();
         if self
-            .commands
-            .send(Command::Reconcile { stream, seq, reply })
+            .outbox
+            .put_now(Command::Reconcile { stream, seq, reply })
             .await
-            .is_ok()
         {
             let _ = done.await;
         }
@@ -202,7 +205,7 @@ impl Spool {
     /// Syncs everything, ends the thread and gives up the lock, whoever else still has a handle.
     pub async fn close(&self) {
         let (reply, done) = oneshot::channel();
-        if self.commands.send(Command::Close { reply }).await.is_ok() {
+        if self.outbox.put_now(Command::Close { reply }).await {
             let _ = done.await;
         }
     }

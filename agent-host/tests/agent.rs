@@ -9,11 +9,23 @@
 
 #[path = "agent/bad_input.rs"]
 mod bad_input;
+#[path = "agent/checkers.rs"]
+mod checkers;
 #[path = "agent/command_line.rs"]
 mod command_line;
+#[path = "agent/commands.rs"]
+mod commands;
+#[path = "agent/compiling.rs"]
+mod compiling;
 #[path = "agent/hot_reload.rs"]
 mod hot_reload;
+#[path = "agent/machines.rs"]
+mod machines;
 #[path = "agent/pull.rs"]
 mod pull;
+#[path = "agent/scheduling.rs"]
+mod scheduling;
+#[path = "agent/top.rs"]
+mod top;
 #[path = "agent/world.rs"]
 mod world;

@@ -104,7 +104,7 @@ impl PrivateKey {
     /// # Errors
     /// The file or folder can't be written, or is a symlink, or others can read the folder.
     pub fn store(&self, path: &Path) -> Result<(), CredentialError> {
-        let text = Zeroizing::new(crate::pem::encode("PRIVATE KEY", &self.0.pkcs8));
+        let text = crate::pem::private_key(&self.0.pkcs8);
         store::write_secret(path, text.as_bytes())?;
         Ok(())
     }

@@ -3,8 +3,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer};
+use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer, PrivatePkcs8KeyDer};
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 /// A text isn't the PEM that was wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -27,6 +28,25 @@ pub fn certificates<'a, 'd: 'a>(certificates: impl IntoIterator<Item = &'a Certi
 #[must_use]
 pub fn request(der: &[u8]) -> String {
     encode("CERTIFICATE REQUEST", der)
+}
+
+/// A private key (PKCS #8, DER) as PEM, to be written by [`store::write_secret`](crate::store::write_secret).
+#[must_use]
+pub fn private_key(pkcs8: &[u8]) -> Zeroizing<String> {
+    Zeroizing::new(encode("PRIVATE KEY", pkcs8))
+}
+
+/// Reads a private key in PKCS #8 from PEM. What kind of key it is, is for the caller to see.
+///
+/// # Errors
+/// Broken PEM, or something else in it.
+pub fn parse_private_key(text: &[u8]) -> Result<Zeroizing<Vec<u8>>, PemError> {
+    // The library's words could repeat what is in the file.
+    let key = PrivatePkcs8KeyDer::from_pem_slice(text).map_err(|_| PemError {
+        what: "private key in PKCS #8 PEM",
+        problem: "expected `-----BEGIN PRIVATE KEY-----`, found something else".to_owned(),
+    })?;
+    Ok(Zeroizing::new(key.secret_pkcs8_der().to_vec()))
 }
 
 /// A block of PEM with lines of 64 characters (RFC 7468 §2).

@@ -1,34 +1,52 @@
 //! From bytes to a checker that can run.
 
 pub mod cache;
-mod compile;
+pub mod compile;
 mod error;
 pub mod inspect;
+mod misfit;
+mod preview1;
+pub mod signature;
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
 use wasmtime::component::{Component, InstancePre};
+use wasmtime_wasi::p2::bindings::CommandPre;
 
 pub use cache::CompileCache;
+pub use compile::{ChildCompiler, CompileLimits, Compiler};
 pub use error::LoadError;
 pub use inspect::Import;
 
 use crate::engine::SandboxEngine;
 use crate::report::{Descriptor, Need};
 use crate::run::{self, Failure, RunState};
+use inspect::Kind;
 
 /// A component that was inspected, compiled and linked. Cheap to clone; runs hold their own clone, so that a checker may
 /// be replaced while old runs finish.
 #[derive(Clone)]
 pub struct Checker {
     inner: Arc<Inner>,
+    /// What a command is called: it can't say so itself.
+    name: Arc<str>,
+}
+
+/// How a checker is run.
+pub(crate) enum Program {
+    /// By the contract.
+    Contract(crate::bindings::CheckerPre<RunState>),
+    /// As a program that prints a Nagios line.
+    Command(CommandPre<RunState>),
 }
 
 struct Inner {
     engine: SandboxEngine,
-    bindings: crate::bindings::CheckerPre<RunState>,
+    program: Program,
     imports: Vec<Import>,
+    version: Option<String>,
     sha256: String,
     size: usize,
 }
@@ -45,20 +63,34 @@ impl Checker {
         cache: Option<&CompileCache>,
     ) -> Result<Self, LoadError> {
         let inspected = inspect::inspect(bytes)?;
-        let component = compile::load(engine.wasmtime(), bytes, cache)?;
+        let version = inspected.version.clone();
+        let (inspected, component) = as_component(inspected, bytes)?;
+        let component = compile::load(engine, &component, cache)?;
         let linked = link(engine, &component)?;
-        let bindings = crate::bindings::CheckerPre::new(linked).map_err(|error| LoadError::Unlinkable {
-            reason: format!("{error:#}"),
-        })?;
+        let program = match inspected.kind {
+            Kind::Contract => crate::bindings::CheckerPre::new(linked).map(Program::Contract),
+            Kind::Command | Kind::Preview1 => CommandPre::new(linked).map(Program::Command),
+        };
         Ok(Self {
             inner: Arc::new(Inner {
                 engine: engine.clone(),
-                bindings,
+                program: program.map_err(|error| misfit::export(&error))?,
                 imports: inspected.imports,
+                version,
                 sha256: cache::hex(&cache::sha256(bytes)),
                 size: bytes.len(),
             }),
+            name: Arc::from("command"),
         })
+    }
+
+    /// Names a command after its file's stem, in the alphabet of checkers' names; others name themselves.
+    #[must_use]
+    pub fn named(mut self, stem: &str) -> Self {
+        if let Some(name) = run::command_name(stem) {
+            self.name = Arc::from(name);
+        }
+        self
     }
 
     /// [`load`](Self::load) from a file, whose size is looked at before it is read.
@@ -70,7 +102,15 @@ impl Checker {
         path: &Path,
         cache: Option<&CompileCache>,
     ) -> Result<Self, LoadError> {
-        Self::load(engine, &inspect::read(path)?, cache)
+        let checker = Self::load(engine, &inspect::read(path)?, cache)?;
+        let stem = path.file_stem().unwrap_or_default();
+        Ok(checker.named(&stem.to_string_lossy()))
+    }
+
+    /// Whether this is a command: a program that prints a Nagios line, rather than a component of the contract.
+    #[must_use]
+    pub fn is_command(&self) -> bool {
+        matches!(self.inner.program, Program::Command(_))
     }
 
     /// What the component imports: all that it could ever ask the host for.
@@ -79,13 +119,13 @@ impl Checker {
         &self.inner.imports
     }
 
-    /// SHA-256 of the component, hexadecimal.
+    /// SHA-256 of the file as it was delivered, hexadecimal.
     #[must_use]
     pub fn sha256(&self) -> &str {
         &self.inner.sha256
     }
 
-    /// Bytes of the component.
+    /// Bytes of the file as it was delivered.
     #[must_use]
     pub fn size(&self) -> usize {
         self.inner.size
@@ -111,8 +151,16 @@ impl Checker {
         &self.inner.engine
     }
 
-    pub(crate) fn bindings(&self) -> &crate::bindings::CheckerPre<RunState> {
-        &self.inner.bindings
+    pub(crate) fn program(&self) -> &Program {
+        &self.inner.program
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn version(&self) -> Option<&str> {
+        self.inner.version.as_deref()
     }
 }
 
@@ -125,11 +173,21 @@ impl std::fmt::Debug for Checker {
     }
 }
 
+/// What is compiled: a module of preview1 is made a component, and looked over once more as that.
+fn as_component(
+    inspected: inspect::Inspected,
+    bytes: &[u8],
+) -> Result<(inspect::Inspected, Cow<'_, [u8]>), LoadError> {
+    if inspected.kind != Kind::Preview1 {
+        return Ok((inspected, Cow::Borrowed(bytes)));
+    }
+    let component = preview1::wrap(bytes)?;
+    Ok((inspect::inspect(&component)?, Cow::Owned(component)))
+}
+
 fn link(engine: &SandboxEngine, component: &Component) -> Result<InstancePre<RunState>, LoadError> {
     engine
         .linker()
         .instantiate_pre(component)
-        .map_err(|error| LoadError::Unlinkable {
-            reason: format!("{error:#}"),
-        })
+        .map_err(|error| misfit::import(&error))
 }

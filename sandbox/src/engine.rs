@@ -1,6 +1,6 @@
 //! What all runs share: the compiler, the memory that instances live in, the clock that stops them.
 
-mod allocation;
+pub(crate) mod allocation;
 mod epoch;
 pub(crate) mod limits;
 mod services;
@@ -8,14 +8,28 @@ mod services;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
 
 pub use allocation::Allocation;
 pub(crate) use services::Services;
 
+use crate::component::Compiler;
 use crate::net::resolve::{Resolver, SystemResolver};
 use crate::run::RunState;
+
+/// How a checker's code is executed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Execution {
+    /// Compiled to this machine's own code.
+    #[default]
+    Native,
+    /// Compiled to wasmtime's portable bytecode and interpreted: several times slower, for machines that forbid memory
+    /// that is first written and then executed.
+    Pulley,
+}
 
 /// How the engine is set up.
 #[derive(Clone)]
@@ -26,6 +40,10 @@ pub struct EngineConfig {
     pub memory: usize,
     /// Where instances live; probed where `None`.
     pub allocation: Option<Allocation>,
+    /// How code is executed.
+    pub execution: Execution,
+    /// Who compiles.
+    pub compiler: Compiler,
     /// Who answers look-ups of names.
     pub resolver: Arc<dyn Resolver>,
     /// Roots (DER) that are trusted besides those of the platform.
@@ -35,12 +53,15 @@ pub struct EngineConfig {
 }
 
 impl Default for EngineConfig {
-    /// 32 runs, 64 MiB each, the system's resolver, the platform's roots, the usual place of the bus.
+    /// 32 runs, 64 MiB each, native code that is compiled in this process, the system's resolver, the platform's roots,
+    /// the usual place of the bus.
     fn default() -> Self {
         Self {
             concurrent_runs: 32,
             memory: 64 << 20,
             allocation: None,
+            execution: Execution::Native,
+            compiler: Compiler::InProcess,
             resolver: Arc::new(SystemResolver::default()),
             extra_roots: Vec::new(),
             system_bus: PathBuf::from("/run/dbus/system_bus_socket"),
@@ -64,6 +85,12 @@ pub enum EngineError {
     /// wasmtime refused the configuration or the machine.
     #[error("the sandbox can't start on this machine: {0}")]
     Unavailable(String),
+    /// The machine forbids native code that was just made (SELinux's `execmem`, systemd's `MemoryDenyWriteExecute`, a
+    /// kernel with `PR_SET_MDWE`).
+    #[error(
+        "this machine forbids memory that is written and then executed, which native code needs: write engine = \"pulley\" in [sandbox] of agent.toml, or lift the ban (systemd: MemoryDenyWriteExecute=no)"
+    )]
+    NoNewCode,
     /// The clock's thread could not be started.
     #[error("the sandbox's clock can't start: {0}")]
     Clock(#[source] std::io::Error),
@@ -79,6 +106,8 @@ struct Shared {
     engine: wasmtime::Engine,
     linker: Linker<RunState>,
     allocation: Allocation,
+    execution: Execution,
+    compiler: Compiler,
     runs: Arc<Semaphore>,
     concurrent_runs: u32,
     memory: usize,
@@ -110,12 +139,14 @@ impl SandboxEngine {
         let (engine, allocation) = allocation::build(&config)?;
         let linker = linker(&engine).map_err(|error| EngineError::Unavailable(format!("{error:#}")))?;
         epoch::start(&engine).map_err(EngineError::Clock)?;
-        tracing::info!(%allocation, concurrent_runs = config.concurrent_runs, "sandbox ready");
+        tracing::info!(%allocation, execution = ?config.execution, concurrent_runs = config.concurrent_runs, "sandbox ready");
         Ok(Self {
             shared: Arc::new(Shared {
                 engine,
                 linker,
                 allocation,
+                execution: config.execution,
+                compiler: config.compiler,
                 runs: Arc::new(Semaphore::new(config.concurrent_runs as usize)),
                 concurrent_runs: config.concurrent_runs,
                 memory: config.memory,
@@ -134,6 +165,12 @@ impl SandboxEngine {
         self.shared.allocation
     }
 
+    /// How code is executed.
+    #[must_use]
+    pub fn execution(&self) -> Execution {
+        self.shared.execution
+    }
+
     /// How many runs may be under way at once.
     #[must_use]
     pub fn concurrent_runs(&self) -> u32 {
@@ -149,6 +186,10 @@ impl SandboxEngine {
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
         &self.shared.engine
+    }
+
+    pub(crate) fn compiler(&self) -> &Compiler {
+        &self.shared.compiler
     }
 
     pub(crate) fn linker(&self) -> &Linker<RunState> {

@@ -9,6 +9,7 @@
 //! * [`component`]: from bytes to a [`Checker`](component::Checker): inspected, compiled or found in the cache.
 //! * [`run`]: one run in a fresh store, with its budgets and its outcome.
 //! * [`host`]: what checkers may import, one module each; traits that the caller implements.
+//! * [`nagios`]: what commands print, as reports.
 //! * [`net`]: names, addresses, TLS as a client.
 //! * `abi`: converts between the contract's lines and the crate's own types; `bindings` is generated from `wit/`.
 //! * `wasi`: WASI 0.2 with no ambient authority.
@@ -31,6 +32,7 @@ pub mod component;
 pub mod engine;
 pub mod grant;
 pub mod host;
+pub mod nagios;
 pub mod net;
 pub mod report;
 pub mod run;

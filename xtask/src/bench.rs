@@ -2,11 +2,12 @@
 
 use crate::cargo;
 use crate::programs::{Profile, Programs};
+use crate::setup;
 
 /// What to measure.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The measurement's name; `skeleton` is the only one so far
+    /// The measurement's name: `skeleton` or `sandbox`
     name: String,
     /// Print one line of JSON in place of the table
     #[arg(long)]
@@ -15,6 +16,7 @@ pub(crate) struct Arguments {
 
 /// Builds in release and measures.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    setup::packages(&[setup::TO_BENCH])?;
     let mut bench = Programs::build(Profile::Release)?.command("picket-bench");
     bench.arg(&arguments.name);
     if arguments.json {

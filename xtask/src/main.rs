@@ -1,13 +1,15 @@
 //! `cargo xtask`: what a fresh machine needs, in two commands (`demo` and `test`) and a few that they are made of.
 //!
 //! - `setup`: the compiler target and the system packages, installed where that is possible, else named;
-//! - `guests`: everything that compiles to WebAssembly;
+//! - `guests`: checkers and the tests' guests, compiled to WebAssembly; `commands`: programs that are run as checkers;
 //! - `lint`: format, lints, dependencies;
-//! - `test`, `demo`, `bench`: what their names say.
+//! - `test`, `demo`, `bench`, `fuzz`: what their names say.
 
 mod bench;
 mod cargo;
+mod commands;
 mod demo;
+mod fuzz;
 mod guests;
 mod lint;
 mod programs;
@@ -33,10 +35,12 @@ enum Command {
     Test(test::Arguments),
     /// Checks format, lints and dependencies
     Lint,
-    /// Compiles the checkers and the test guests to WebAssembly
+    /// Compiles the checkers, the test guests and the example commands to WebAssembly
     Checkers,
     /// Measures, and prints a table
     Bench(bench::Arguments),
+    /// Runs one fuzz target with libFuzzer
+    Fuzz(fuzz::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -54,7 +58,11 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Lint => lint::run(),
-        Command::Checkers => guests::build().map(|_| ()),
+        Command::Checkers => {
+            guests::build()?;
+            commands::build().map(|_| ())
+        }
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
     }
 }

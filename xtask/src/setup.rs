@@ -10,7 +10,7 @@ use crate::cargo;
 /// What checkers and guests are compiled to.
 pub(crate) const WASM_TARGET: &str = "wasm32-wasip2";
 
-/// A program that must be there, and the Debian package that brings it.
+/// A program that must be there, by its name in PATH or its whole path, and the Debian package that brings it.
 pub(crate) struct Need {
     pub(crate) program: &'static str,
     pub(crate) package: &'static str,
@@ -43,6 +43,43 @@ pub(crate) const TO_TEST: &[Need] = &[
     Need {
         program: "ip",
         package: "iproute2",
+    },
+    Need {
+        program: "script",
+        package: "bsdutils",
+    },
+    // Forbids a program new code with one system call.
+    Need {
+        program: "perl",
+        package: "perl-base",
+    },
+];
+
+/// What compiles commands in C to WebAssembly, which tests run as checkers.
+pub(crate) const TO_COMPILE_C: &[Need] = &[
+    Need {
+        program: "clang",
+        package: "clang",
+    },
+    Need {
+        program: "wasm-ld",
+        package: "lld",
+    },
+];
+
+/// The packages of libraries that it needs for WASI.
+pub(crate) const WASI_LIBRARIES: &[&str] = &["wasi-libc", "libclang-rt-dev-wasm32"];
+
+/// What the measurements start beside Picket: servers, and peers to compare with.
+pub(crate) const TO_BENCH: &[Need] = &[
+    Need {
+        program: "nginx",
+        package: "nginx-light",
+    },
+    // It has all plugins in one folder, which is in nobody's PATH.
+    Need {
+        program: "/usr/lib/nagios/plugins/check_http",
+        package: "monitoring-plugins-basic",
     },
 ];
 
@@ -77,30 +114,36 @@ pub(crate) fn packages(needs: &[&[Need]]) -> anyhow::Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let names = missing.join(" ");
+    install(&missing)?;
+    match self::missing(needs).as_slice() {
+        [] => Ok(()),
+        still => bail!(
+            "installed {}, but still missing: {}",
+            missing.join(" "),
+            still.join(" ")
+        ),
+    }
+}
+
+/// Installs packages where that is possible; elsewhere the error names them.
+pub(crate) fn install(packages: &[&str]) -> anyhow::Result<()> {
+    let names = packages.join(" ");
     if !(Path::new("/usr/bin/apt-get").exists() && is_root()?) {
         bail!(
             "missing packages: {names}. Install them (on Debian: `apt-get install {names}`) and run this again"
         );
     }
-    let install = |missing: &[&str]| {
-        cargo::run(
-            Command::new("apt-get")
-                .args(["install", "--yes", "--no-install-recommends"])
-                .args(missing)
-                .env("DEBIAN_FRONTEND", "noninteractive")
-                // Without this, Debian would start each server that it installs. The tests start their own.
-                .env("RUNLEVEL", "1")
-                .stdout(Stdio::null()),
-        )
-    };
     // A fresh machine has no package lists yet, a used one may have old ones: refresh them before every install.
     cargo::run(Command::new("apt-get").arg("update").stdout(Stdio::null()))?;
-    install(&missing)?;
-    match self::missing(needs).as_slice() {
-        [] => Ok(()),
-        still => bail!("installed {names}, but still missing: {}", still.join(" ")),
-    }
+    cargo::run(
+        Command::new("apt-get")
+            .args(["install", "--yes", "--no-install-recommends"])
+            .args(packages)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            // Without this, Debian would start each server that it installs. The tests start their own.
+            .env("RUNLEVEL", "1")
+            .stdout(Stdio::null()),
+    )
 }
 
 fn missing(needs: &[&[Need]]) -> Vec<&'static str> {

@@ -1,6 +1,6 @@
 //! Every check and every test, in one run.
 
-use crate::{cargo, guests, lint, setup};
+use crate::{cargo, commands, guests, lint, setup};
 
 /// How to run the tests.
 #[derive(clap::Args)]
@@ -20,6 +20,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         lint::run()?;
     }
     let guests = guests::build()?;
+    let commands = commands::build()?;
     let target = cargo::target_dir()?;
 
     // The tests start the programs themselves: they must be there, and as new as the tests.
@@ -34,7 +35,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     tests
         .env("PICKET_BIN_DIR", target.join("debug"))
         .env("PICKET_CHECKERS_DIR", guests.checkers)
-        .env("PICKET_GUESTS_DIR", guests.guests);
+        .env("PICKET_GUESTS_DIR", guests.guests)
+        .env("PICKET_COMMANDS_DIR", commands);
     cargo::run(&mut tests)
 }
 

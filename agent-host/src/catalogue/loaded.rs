@@ -9,11 +9,17 @@ use picket_sandbox::engine::SandboxEngine;
 use picket_sandbox::report::{Descriptor, Need};
 use picket_sandbox::run::{self, Failure, RunOutcome, RunSpec};
 
+use super::candidate::Candidate;
+use super::trust::{self, Distrust, Signer};
+use crate::config::SignatureSettings;
 use crate::runner::convert;
 
 /// Why a file is no checker.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckerError {
+    /// It isn't trusted: nothing of it was compiled.
+    #[error(transparent)]
+    Untrusted(#[from] Distrust),
     /// It can't be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -41,6 +47,7 @@ pub enum NeedsError {
 pub struct Loader {
     engine: SandboxEngine,
     cache: Option<Arc<CompileCache>>,
+    signatures: Arc<SignatureSettings>,
 }
 
 impl std::fmt::Debug for Loader {
@@ -50,26 +57,58 @@ impl std::fmt::Debug for Loader {
 }
 
 impl Loader {
-    /// A loader; with a cache, what was compiled once is only read.
+    /// A loader of what these settings trust; with a cache, what was compiled once is only read.
     #[must_use]
-    pub fn new(engine: SandboxEngine, cache: Option<CompileCache>) -> Self {
+    pub fn new(engine: SandboxEngine, cache: Option<CompileCache>, signatures: SignatureSettings) -> Self {
         Self {
             engine,
             cache: cache.map(Arc::new),
+            signatures: Arc::new(signatures),
         }
     }
 
-    /// Inspects, compiles and describes a file.
+    /// Verifies, inspects, compiles and describes a file.
     ///
     /// # Errors
-    /// It is no checker that this host can run, in a sentence that says what to do.
-    pub async fn load(&self, file: &Path) -> Result<LoadedChecker, CheckerError> {
-        let (engine, cache, path) = (self.engine.clone(), self.cache.clone(), file.to_path_buf());
-        let compile = move || Checker::load_file(&engine, &path, cache.as_deref());
-        let checker = tokio::task::spawn_blocking(compile).await??;
-        let descriptor = checker.describe().await?;
-        Ok(LoadedChecker { checker, descriptor })
+    /// It isn't trusted, or no checker that this host can run, in a sentence that says what to do.
+    pub async fn load(&self, file: &Path) -> Result<Loaded, CheckerError> {
+        let path = file.to_path_buf();
+        let candidate = tokio::task::spawn_blocking(move || Candidate::read(&path)).await??;
+        self.admit(&Arc::new(candidate)).await
     }
+
+    /// [`load`](Self::load) of a file that was read already. What isn't trusted is neither compiled nor run.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub async fn admit(&self, candidate: &Arc<Candidate>) -> Result<Loaded, CheckerError> {
+        let (engine, cache) = (self.engine.clone(), self.cache.clone());
+        let (settings, candidate) = (Arc::clone(&self.signatures), Arc::clone(candidate));
+        let compile = move || {
+            // What is logged while it compiles says of which file.
+            let _span = tracing::info_span!("checker", file = %candidate.file().display()).entered();
+            let signer = trust::judge(&settings, &candidate)?;
+            let checker = Checker::load(&engine, candidate.component(), cache.as_deref())?;
+            let stem = candidate.file().file_stem().unwrap_or_default();
+            Ok::<_, CheckerError>((checker.named(&stem.to_string_lossy()), signer))
+        };
+        let (checker, signer) = tokio::task::spawn_blocking(compile).await??;
+        let descriptor = checker.describe().await?;
+        trust::fits(&signer, &descriptor)?;
+        Ok(Loaded {
+            checker: LoadedChecker { checker, descriptor },
+            signer,
+        })
+    }
+}
+
+/// A checker and who signed it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The checker.
+    pub checker: LoadedChecker,
+    /// Who signed it.
+    pub signer: Signer,
 }
 
 /// A checker that can run, and what it says of itself.
@@ -86,13 +125,13 @@ impl LoadedChecker {
         &self.descriptor
     }
 
-    /// SHA-256 of the component, hexadecimal.
+    /// SHA-256 of the component without its signature section, hexadecimal.
     #[must_use]
     pub fn digest(&self) -> &str {
         self.checker.sha256()
     }
 
-    /// Bytes of the component.
+    /// Bytes of the component without its signature section.
     #[must_use]
     pub fn size(&self) -> usize {
         self.checker.size()

@@ -10,7 +10,9 @@ use serde_json::json;
 use super::{CliError, ConfigArg, Format, OutputArg, output};
 use crate::app;
 use crate::config::quantity::show_size;
-use crate::config::{AgentConfig, CheckSet, nearest};
+use crate::config::{AgentConfig, CheckConfig, CheckSet, nearest};
+use crate::control::client::Client;
+use crate::control::result::ResultModel;
 use crate::reload::Reloader;
 use crate::runner::prepared::Prepared;
 use crate::runner::secrets::FileSecrets;
@@ -18,6 +20,7 @@ use crate::runner::state::FileState;
 use crate::runner::{Executor, convert};
 use crate::schedule::unix_ms;
 
+mod learn;
 mod nagios;
 
 #[derive(Debug, clap::Subcommand)]
@@ -26,7 +29,7 @@ pub(super) enum Command {
     Config(ConfigArgs),
     /// Every check, and what keeps it from running
     List(ListArgs),
-    /// Run one check now and show its result, which goes nowhere
+    /// Run one check now and show its result, which goes nowhere unless the agent runs it
     Run(RunArgs),
 }
 
@@ -58,6 +61,13 @@ pub(super) struct RunArgs {
     /// One line and the exit code of a Nagios plugin: 0 ok, 1 warning, 2 critical, 3 unknown
     #[arg(long, conflicts_with = "output")]
     nagios: bool,
+    /// Have the running agent run it; its result goes to the platform, too
+    #[arg(long)]
+    on_agent: bool,
+    /// Run it with as much reach as it asks for, and propose the least grants that it needed. Secrets, files and addresses
+    /// that hand out credentials stay as they are granted
+    #[arg(long, conflicts_with_all = ["nagios", "on_agent"])]
+    learn: bool,
 }
 
 pub(super) async fn check(command: Command) -> Result<ExitCode, CliError> {
@@ -101,6 +111,12 @@ fn explain(config: &AgentConfig, set: &CheckSet) -> Result<(), CliError> {
     let metrics = config
         .metrics
         .map_or_else(|| "off".to_owned(), |address| address.to_string());
+    let publishers: Vec<_> = config
+        .signatures
+        .publishers
+        .iter()
+        .map(|publisher| format!("{} {}", publisher.name, publisher.key))
+        .collect();
     let settings = [
         ("listen", config.listen.to_string()),
         ("data_dir", config.data_dir.display().to_string()),
@@ -118,6 +134,8 @@ fn explain(config: &AgentConfig, set: &CheckSet) -> Result<(), CliError> {
             "limits.cpu",
             humantime::format_duration(config.limits.cpu).to_string(),
         ),
+        ("signatures.policy", config.signatures.policy.to_string()),
+        ("signatures.publisher", publishers.join(", ")),
         ("metrics.listen", metrics),
     ];
     let rows: Vec<_> = settings
@@ -134,7 +152,7 @@ fn explain(config: &AgentConfig, set: &CheckSet) -> Result<(), CliError> {
             vec![
                 check.name.to_string(),
                 check.checker.clone(),
-                humantime::format_duration(check.interval).to_string(),
+                check.rhythm(),
                 humantime::format_duration(check.timeout).to_string(),
                 humantime::format_duration(check.jitter).to_string(),
                 check.allow.join(" "),
@@ -153,7 +171,7 @@ fn explain(config: &AgentConfig, set: &CheckSet) -> Result<(), CliError> {
 
 /// Reads checks and checkers as `run` would.
 pub(super) async fn look(config: &AgentConfig) -> Result<Reloader, CliError> {
-    let mut reloader = Reloader::new(config.clone(), app::loader(config)?);
+    let mut reloader = Reloader::new(config.clone(), app::loader(config, super::compiler(config))?);
     reloader.look().await;
     Ok(reloader)
 }
@@ -177,7 +195,10 @@ async fn list(args: &ListArgs) -> Result<ExitCode, CliError> {
                         check.name.to_string(),
                         check.checker_name().to_owned(),
                         check.checker_version().to_owned(),
-                        humantime::format_duration(check.interval).to_string(),
+                        check
+                            .config
+                            .as_ref()
+                            .map_or_else(|| "-".to_owned(), CheckConfig::rhythm),
                         check.problem().unwrap_or("-").to_owned(),
                     ]
                 })
@@ -197,6 +218,7 @@ fn describe(check: &Prepared) -> serde_json::Value {
         "name": check.name.as_str(),
         "checker": check.checker_name(),
         "checker_version": check.checker_version(),
+        "cron": check.config.as_ref().and_then(|config| config.timing.cron.as_ref()).map(ToString::to_string),
         "interval_ms": u64::try_from(check.interval.as_millis()).unwrap_or(u64::MAX),
         "timeout_ms": u64::try_from(check.timeout.as_millis()).unwrap_or(u64::MAX),
         "allow": check.config.as_ref().map(|config| config.allow.as_slice()).unwrap_or_default(),
@@ -206,6 +228,10 @@ fn describe(check: &Prepared) -> serde_json::Value {
 
 async fn run(args: &RunArgs) -> Result<ExitCode, CliError> {
     let config = AgentConfig::load(&args.config.config)?;
+    if args.on_agent {
+        let ran = Client::new(&config.data_dir)?.run(&args.name).await?;
+        return answer(args, &CheckResult::from(ran.result));
+    }
     let reloader = look(&config).await?;
     let checks = reloader.inventory().checks.load_full();
     let Some(prepared) = checks.get(&args.name) else {
@@ -219,14 +245,21 @@ async fn run(args: &RunArgs) -> Result<ExitCode, CliError> {
             config.checks_dir.display()
         )));
     };
-    let result = execute(&config, prepared).await?;
+    let executor = executor(&config)?;
+    if args.learn {
+        return learn::learn(&executor, prepared, args.output.output).await;
+    }
+    answer(args, &executor.execute(prepared, unix_ms(), 0).await)
+}
+
+fn answer(args: &RunArgs, result: &CheckResult) -> Result<ExitCode, CliError> {
     if args.nagios {
-        output::line(nagios::line(&result))?;
+        output::line(nagios::line(result))?;
         return Ok(ExitCode::from(nagios::exit_code(result.status())));
     }
     match args.output.output {
-        Format::Json => output::json(&to_json(&result))?,
-        Format::Table => show(&result)?,
+        Format::Json => output::json(&ResultModel::from(result))?,
+        Format::Table => show(result)?,
     }
     Ok(ExitCode::from(if result.status() == Status::Ok {
         0
@@ -235,8 +268,8 @@ async fn run(args: &RunArgs) -> Result<ExitCode, CliError> {
     }))
 }
 
-/// Runs a check beside an agent that may be running: it touches neither its spool nor the state that its runs keep.
-async fn execute(config: &AgentConfig, prepared: &Arc<Prepared>) -> Result<CheckResult, CliError> {
+/// Runs checks beside an agent that may be running: it touches neither its spool nor the state that its runs keep.
+fn executor(config: &AgentConfig) -> Result<Executor, CliError> {
     let state = FileState::open(&config.data_dir.join("state")).map_err(|source| CliError::Io {
         action: "open",
         path: config.data_dir.join("state"),
@@ -244,13 +277,12 @@ async fn execute(config: &AgentConfig, prepared: &Arc<Prepared>) -> Result<Check
     })?;
     let secrets = Arc::new(FileSecrets::new(&config.secrets_dir).with_credentials_of_this_service());
     let guests = tokio::runtime::Handle::current();
-    let executor = Executor::new(
+    Ok(Executor::new(
         config.limits.clone(),
         Arc::new(state.read_only()),
         secrets,
         guests,
-    );
-    Ok(executor.execute(prepared, unix_ms(), 0).await)
+    ))
 }
 
 fn show(result: &CheckResult) -> std::io::Result<()> {
@@ -308,41 +340,4 @@ fn metric_row(metric: &Metric) -> Vec<String> {
         metric.critical.clone().unwrap_or_default(),
         labels.join(" "),
     ]
-}
-
-fn to_json(result: &CheckResult) -> serde_json::Value {
-    let metrics: Vec<_> = result
-        .metrics
-        .iter()
-        .map(|metric| {
-            json!({
-                "name": metric.name, "value": metric.value, "unit": metric.unit, "counter": metric.counter,
-                "warning": metric.warning, "critical": metric.critical, "min": metric.min, "max": metric.max,
-                "labels": metric.labels,
-            })
-        })
-        .collect();
-    let evidence: Vec<_> = result
-        .evidence
-        .iter()
-        .map(|evidence| {
-            let body = serde_json::from_str(&evidence.body)
-                .unwrap_or_else(|_| serde_json::Value::String(evidence.body.clone()));
-            json!({ "kind": evidence.kind, "title": evidence.title, "body": body })
-        })
-        .collect();
-    let usage = result.usage.as_ref().map(|usage| {
-        json!({
-            "cpu_us": usage.cpu_us, "wall_us": usage.wall_us, "peak_memory_bytes": usage.peak_memory_bytes,
-            "host_calls": usage.host_calls, "bytes_sent": usage.bytes_sent, "bytes_received": usage.bytes_received,
-            "cpu_limit_us": usage.cpu_limit_us, "wall_limit_us": usage.wall_limit_us,
-            "memory_limit_bytes": usage.memory_limit_bytes,
-        })
-    });
-    json!({
-        "check": result.check, "checker": result.checker, "checker_version": result.checker_version,
-        "status": convert::status_word(result.status()), "failure": convert::failure_word(result.failure()), "summary": result.summary,
-        "details": result.details, "metrics": metrics, "labels": result.labels, "evidence": evidence,
-        "started_at_unix_ms": result.started_at_unix_ms, "usage": usage,
-    })
 }

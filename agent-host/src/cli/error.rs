@@ -7,17 +7,19 @@ use std::process::ExitCode;
 
 use picket_identity::bundle::BundleError;
 use picket_identity::credential::CredentialError;
+use picket_sandbox::component::signature::{KeyError, Unsignable};
 
 use crate::app::StartError;
 use crate::catalogue::loaded::CheckerError;
 use crate::config::{LoadError, Problems};
+use crate::control::ControlError;
 use crate::identity::IdentityError;
 
 /// Found problems.
 pub(crate) const FOUND_PROBLEMS: u8 = 1;
 const UNAVAILABLE: u8 = 69;
 const BUG: u8 = 70;
-const REFUSED: u8 = 77;
+pub(crate) const REFUSED: u8 = 77;
 const CONFIGURATION: u8 = 78;
 
 /// Why a command failed.
@@ -59,9 +61,29 @@ pub enum CliError {
         /// Why.
         source: CheckerError,
     },
+    /// Something is refused, and nothing was changed.
+    #[error("{0}")]
+    Refused(String),
+    /// A checker refuses a configuration, or can't say what it needs with it.
+    #[error("{0}")]
+    Asked(String),
+    /// Something can't be signed.
+    #[error(transparent)]
+    Unsignable(#[from] Unsignable),
+    /// A file holds no key for signing.
+    #[error("{}: {source}", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: KeyError,
+    },
     /// A name isn't known.
     #[error("{0}")]
     Unknown(String),
+    /// The running agent can't be asked, or refuses.
+    #[error(transparent)]
+    Control(#[from] ControlError),
     /// A file or folder can't be read or written.
     #[error("can't {action} {}: {source}", path.display())]
     Io {
@@ -87,10 +109,26 @@ impl CliError {
         ExitCode::from(match self {
             Self::Config(_) | Self::Checks { .. } | Self::Identity(_) | Self::Exists(_) => CONFIGURATION,
             Self::Start(error) => error.exit_code(),
-            Self::Bundle { .. } => REFUSED,
+            Self::Bundle { .. }
+            | Self::Refused(_)
+            | Self::Checker {
+                source: CheckerError::Untrusted(_),
+                ..
+            } => REFUSED,
+            Self::Key {
+                source: KeyError::Unavailable,
+                ..
+            } => UNAVAILABLE,
+            Self::Key { .. } => CONFIGURATION,
             Self::Credential(CredentialError::Crypto(_)) => BUG,
             Self::Credential(_) => CONFIGURATION,
-            Self::Checker { .. } | Self::Unknown(_) => FOUND_PROBLEMS,
+            Self::Control(ControlError::Answer { status, .. }) if *status == http::StatusCode::NOT_FOUND => {
+                FOUND_PROBLEMS
+            }
+            Self::Control(ControlError::Refused(_)) => REFUSED,
+            Self::Control(ControlError::PathTooLong { .. }) => CONFIGURATION,
+            Self::Control(_) => UNAVAILABLE,
+            Self::Checker { .. } | Self::Unknown(_) | Self::Asked(_) | Self::Unsignable(_) => FOUND_PROBLEMS,
             Self::Io { .. } | Self::Output(_) => UNAVAILABLE,
         })
     }

@@ -115,6 +115,20 @@ concurrent_runs = 32
 memory = "64 MiB"
 cpu = "1s"
 
+[signatures]
+# "require" compiles nothing that no publisher below signed, "warn" runs it and shows that, "off" doesn't look.
+policy = "warn"
+
+# [[signatures.publisher]]
+# name = "Acme Monitoring"
+# key = "picket-ed25519:…"
+
+# Compiling a checker, which a child process does, once; "pulley" for machines that forbid new native code.
+# [sandbox]
+# engine = "native"
+# compile_memory = "2 GiB"
+# compile_cpu = "60s"
+
 # Prometheus metrics, on loopback only.
 # [metrics]
 # listen = "127.0.0.1:9464"

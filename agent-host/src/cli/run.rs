@@ -20,11 +20,12 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
     let config = AgentConfig::load(&args.config.config)?;
+    let compiler = super::compiler(&config);
     // Listened for before anything starts: an early signal ends the program in order, too.
     let mut terminate = listen_for(SignalKind::terminate())?;
     let mut interrupt = listen_for(SignalKind::interrupt())?;
     let running = tokio::select! {
-        started = App::start(config) => started?,
+        started = App::start(config, compiler) => started?,
         _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
         _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
     };

@@ -55,6 +55,11 @@ pub(super) async fn status(args: &Args) -> Result<ExitCode, CliError> {
             .filter_map(|check| Some(format!("check `{}`: {}", check.name, check.problem()?))),
     );
     problems.extend(reloader.set().unreadable().iter().cloned());
+    let notes: Vec<String> = catalogue
+        .entries()
+        .iter()
+        .filter_map(|(stem, entry)| Some(format!("checker `{stem}`: {}", entry.note.as_ref()?)))
+        .collect();
     let id = identity
         .as_ref()
         .map(|loaded| loaded.identity().id().to_string())
@@ -75,6 +80,7 @@ pub(super) async fn status(args: &Args) -> Result<ExitCode, CliError> {
                 "bytes": view.bytes(), "quota_bytes": view.quota(), "dropped": view.dropped(),
             })),
             "problems": problems,
+            "notes": notes,
         }))?,
         Format::Table => {
             let spool = view.as_ref().map_or_else(
@@ -102,6 +108,9 @@ pub(super) async fn status(args: &Args) -> Result<ExitCode, CliError> {
             output::table(&["STATUS", ""], &rows)?;
             for problem in &problems {
                 output::line(format!("problem: {problem}"))?;
+            }
+            for note in &notes {
+                output::line(format!("note: {note}"))?;
             }
         }
     }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use super::problem::{Problems, Source};
+use super::sandbox_section::{self, SandboxSettings};
 use super::section::{Findings, Section};
+use super::signatures::{self, SignatureSettings};
 
 /// The least that the spool works with: one segment to write and one to give away.
 pub const LEAST_QUOTA: u64 = 2 << 20;
@@ -31,8 +33,12 @@ pub struct AgentConfig {
     pub secrets_dir: PathBuf,
     /// Results that wait for a gateway.
     pub spool: SpoolSettings,
+    /// How checkers are compiled and executed.
+    pub sandbox: SandboxSettings,
     /// What one run and all runs together may use.
     pub limits: Limits,
+    /// Whose checkers run here.
+    pub signatures: SignatureSettings,
     /// Where metrics are served, if anywhere. Always a loopback address.
     pub metrics: Option<SocketAddr>,
 }
@@ -135,7 +141,15 @@ fn read(mut root: Section<'_>, base: &Path, path: &Path) -> Option<AgentConfig> 
     let identity_dir = folder("identity_dir", "identity");
     let secrets_dir = folder("secrets_dir", "secrets");
     let spool = root.section("spool").map(read_spool).unwrap_or_default();
+    let sandbox = root
+        .section("sandbox")
+        .map(sandbox_section::read)
+        .unwrap_or_default();
     let limits = root.section("limits").map(read_limits).unwrap_or_default();
+    let signatures = root
+        .section("signatures")
+        .map(signatures::read)
+        .unwrap_or_default();
     let metrics = root.section("metrics").and_then(read_metrics);
     root.finish();
     Some(AgentConfig {
@@ -147,7 +161,9 @@ fn read(mut root: Section<'_>, base: &Path, path: &Path) -> Option<AgentConfig> 
         identity_dir,
         secrets_dir,
         spool,
+        sandbox,
         limits,
+        signatures,
         metrics,
     })
 }

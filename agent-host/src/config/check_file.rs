@@ -10,8 +10,11 @@ use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::{Problem, Source};
+use super::problem::{Problem, Problems, Source};
 use super::section::{Findings, Section};
+use super::timing::{self, Timing};
+use crate::schedule::course::Retries;
+use crate::schedule::plan::Plan;
 
 /// One configured check.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,12 +23,14 @@ pub struct CheckConfig {
     pub name: CheckName,
     /// The checker: a file's stem in the checkers folder, or a described name.
     pub checker: String,
-    /// From one run's start to the next one's.
+    /// From one run's start to the next one's; where `timing` has a cron, the shortest time between two of its turns.
     pub interval: Duration,
     /// The wall time of a run.
     pub timeout: Duration,
     /// How far runs are spread around their time.
     pub jitter: Duration,
+    /// When it runs, beyond interval and jitter.
+    pub timing: Timing,
     /// What it may use, as written.
     pub allow: Vec<String>,
     /// The same, parsed.
@@ -34,6 +39,36 @@ pub struct CheckConfig {
     pub config: Value,
     /// Where it is configured.
     pub file: PathBuf,
+}
+
+impl CheckConfig {
+    /// When it runs as a check of this agent.
+    #[must_use]
+    pub fn plan(&self, agent: &str) -> Plan {
+        let name = self.name.as_str();
+        let plan = match &self.timing.cron {
+            Some(times) => Plan::cron(agent, name, times.clone(), self.jitter),
+            None => Plan::new(agent, name, self.interval, self.jitter),
+        };
+        let plan = match self.timing.offset {
+            Some(offset) => plan.with_offset(offset),
+            None => plan,
+        };
+        let millis = |period: Duration| u64::try_from(period.as_millis()).unwrap_or(u64::MAX);
+        plan.with_retries(Retries {
+            attempts: self.timing.attempts,
+            interval_ms: self.timing.retry_interval.map(millis),
+        })
+    }
+
+    /// When it runs, in a few words: `30s`, or `cron */5 * * * *`.
+    #[must_use]
+    pub fn rhythm(&self) -> String {
+        match &self.timing.cron {
+            Some(times) => format!("cron {times}"),
+            None => humantime::format_duration(self.interval).to_string(),
+        }
+    }
 }
 
 /// What a file holds.
@@ -89,6 +124,25 @@ pub fn parse(source: &Source) -> CheckFile {
     }
 }
 
+/// Reads a text that holds nothing but a checker's configuration, what `[check.NAME.config]` holds otherwise.
+///
+/// # Errors
+/// Everything that is wrong in it.
+pub fn parse_config(source: &Source) -> Result<Value, Problems> {
+    let findings = Findings::new(source);
+    let (document, syntax) = DeTable::parse_recoverable(source.text());
+    for error in &syntax {
+        findings.add_syntax(error);
+    }
+    let config = table_to_json(&findings, document.get_ref());
+    let problems: Problems = findings.into_problems().into_iter().collect();
+    if problems.is_empty() {
+        Ok(config)
+    } else {
+        Err(problems)
+    }
+}
+
 fn check_name(findings: &Findings<'_>, key: &Spanned<toml::de::DeString<'_>>) -> Option<CheckName> {
     match key.get_ref().parse() {
         Ok(name) => Some(name),
@@ -119,10 +173,8 @@ fn read(
     let mut section = Section::new(findings, table, span, format!("check.{name}"));
     let checker = section.text("checker", "http");
     section.missing("checker", "\"http\"");
-    let interval = section.duration("interval", "30s");
-    section.missing("interval", "\"30s\"");
+    let timing = timing::read(&mut section);
     let timeout = section.duration("timeout", "10s");
-    let jitter = section.duration("jitter", "3s");
     let grants = section.texts("allow", "http:example.com:443");
     let config = section.table_value("config");
     section.finish();
@@ -136,16 +188,8 @@ fn read(
             "give the name of a file in the checkers folder without `.wasm`, or the name that `checker list` shows",
         );
     }
-    let interval = interval?;
-    // Each run costs a result on disk and on the wire; a shorter one is a load, not a check.
-    if interval.value < Duration::from_secs(1) || interval.value > Duration::from_secs(7 * 86_400) {
-        findings.add(
-            interval.span.clone(),
-            "`interval` is out of range; expected 1s to 7days",
-            "out of range",
-        );
-    }
-    let default_timeout = interval.value.min(Duration::from_secs(10));
+    let timing = timing?;
+    let default_timeout = timing.interval.min(Duration::from_secs(10));
     if let Some(timeout) = &timeout
         && (timeout.value.is_zero() || timeout.value > Duration::from_secs(600))
     {
@@ -153,15 +197,6 @@ fn read(
             timeout.span.clone(),
             "`timeout` is out of range; expected 1ms to 10m",
             "out of range",
-        );
-    }
-    if let Some(jitter) = &jitter
-        && jitter.value >= interval.value
-    {
-        findings.add(
-            jitter.span.clone(),
-            "`jitter` must be shorter than `interval`",
-            "too long",
         );
     }
     let mut parsed = Vec::new();
@@ -178,9 +213,10 @@ fn read(
     Some(CheckConfig {
         name: name.clone(),
         checker: checker.value.to_owned(),
-        interval: interval.value,
+        interval: timing.interval,
         timeout: timeout.map_or(default_timeout, |at| at.value),
-        jitter: jitter.map_or(interval.value / 10, |at| at.value),
+        jitter: timing.jitter,
+        timing: timing.rest,
         allow: grants.into_iter().map(|at| at.value.to_owned()).collect(),
         grants: parsed,
         config,

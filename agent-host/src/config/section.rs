@@ -252,6 +252,41 @@ impl<'a> Section<'a> {
         Some(Section::new(self.findings, table.value, table.span, name))
     }
 
+    /// An array of tables, as `[[signatures.publisher]]` writes one.
+    pub(crate) fn sections(&mut self, key: &'static str) -> Vec<Section<'a>> {
+        let Some(value) = self.get(key) else {
+            return Vec::new();
+        };
+        let name = if self.name.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.name)
+        };
+        let items = value.get_ref().as_array().map(|array| array.iter().collect());
+        let items: Vec<_> = items.unwrap_or_else(|| vec![value]);
+        let is_array = value.get_ref().as_array().is_some();
+        let mut sections = Vec::new();
+        for item in items {
+            match item.get_ref().as_table() {
+                Some(table) if is_array => {
+                    sections.push(Section::new(self.findings, table, item.span(), name.clone()));
+                }
+                _ => self.findings.add_with_help(
+                    item.span(),
+                    format!(
+                        "{} is {} {}; expected a list of tables",
+                        self.label(key),
+                        article(item),
+                        item.get_ref().type_str()
+                    ),
+                    "expected a list of tables",
+                    format!("write each one like `[[{name}]]`"),
+                ),
+            }
+        }
+        sections
+    }
+
     pub(crate) fn table_value(&mut self, key: &'static str) -> Option<At<&'a DeTable<'a>>> {
         let value = self.get(key)?;
         let Some(table) = value.get_ref().as_table() else {
@@ -281,15 +316,24 @@ impl<'a> Section<'a> {
 
     /// Says that `key`, which must be there, isn't.
     pub(crate) fn missing(&self, key: &str, example: &str) {
-        if self.table.iter().any(|(k, _)| k.get_ref() == key) {
+        if self.has(key) {
             return;
         }
-        self.findings.add_with_help(
-            self.span.clone(),
+        self.add_here(
             format!("{} is missing", self.label(key)),
-            "here",
             format!("add `{key} = {example}`"),
         );
+    }
+
+    /// Whether the key is there, right or wrong.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.table.iter().any(|(k, _)| k.get_ref() == key)
+    }
+
+    /// Says what is wrong with the table as a whole.
+    pub(crate) fn add_here(&self, message: impl Into<String>, help: impl Into<String>) {
+        self.findings
+            .add_with_help(self.span.clone(), message, "here", help);
     }
 
     pub(crate) fn findings(&self) -> &'a Findings<'a> {

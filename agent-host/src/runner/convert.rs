@@ -63,6 +63,8 @@ pub fn too_large(result: &proto::CheckResult, bytes: usize) -> proto::CheckResul
         usage: result.usage,
         skipped: result.skipped,
         interval_ms: result.interval_ms,
+        attempt: result.attempt,
+        hard: result.hard,
         ..failed(proto::FailureClass::BadOutput, &sentence)
     }
 }
@@ -90,7 +92,9 @@ fn reported(report: Report) -> proto::CheckResult {
     }
 }
 
-fn status(status: Status) -> proto::Status {
+/// The status as the contract between agents and gateways names it.
+#[must_use]
+pub fn status(status: Status) -> proto::Status {
     match status {
         Status::Ok => proto::Status::Ok,
         Status::Warning => proto::Status::Warning,

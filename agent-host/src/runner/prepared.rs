@@ -11,6 +11,7 @@ use picket_sandbox::report::Need;
 use crate::catalogue::Catalogue;
 use crate::catalogue::loaded::{LoadedChecker, NeedsError};
 use crate::config::{CheckConfig, Configured};
+use crate::schedule::plan;
 
 /// Why a check can't run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,6 +159,14 @@ impl Prepared {
             .map_or("", |checker| &checker.descriptor().version)
     }
 
+    /// What is run, as a number that changes with the checker and its configuration: what is known about how an old one
+    /// does says nothing about a new one.
+    #[must_use]
+    pub fn subject(&self) -> u64 {
+        let digest = self.checker.as_ref().map_or("", |checker| checker.digest());
+        plan::hash(plan::hash(0, digest.as_bytes()), self.config_json().as_bytes())
+    }
+
     /// The configuration that the checker is given.
     #[must_use]
     pub fn config_json(&self) -> String {
@@ -200,15 +209,24 @@ fn denied(name: &CheckName, config: &CheckConfig, grants: &GrantSet, needs: &[Ne
         .iter()
         .map(|need| format!("{} ({})", need.grant, need.reason))
         .collect();
-    let mut lines = config.allow.clone();
-    lines.extend(missing.iter().map(|need| need.grant.to_string()));
-    let allow: Vec<String> = lines.iter().map(|line| format!("{line:?}")).collect();
     Some(format!(
-        "check `{name}` needs what it isn't granted: {}; write `allow = [{}]` in [check.{name}] of {}",
+        "check `{name}` needs what it isn't granted: {}; write `{}` in [check.{name}] of {}",
         reasons.join(", "),
-        allow.join(", "),
+        allow_line(&config.allow, &missing),
         config.file.display(),
     ))
+}
+
+/// The line of a check that grants what it grants now, and what is missing.
+pub(crate) fn allow_line(allow: &[String], missing: &[&Need]) -> String {
+    let missing = missing.iter().map(|need| need.grant.to_string());
+    let lines: Vec<String> = allow
+        .iter()
+        .cloned()
+        .chain(missing)
+        .map(|line| format!("{line:?}"))
+        .collect();
+    format!("allow = [{}]", lines.join(", "))
 }
 
 #[cfg(test)]
@@ -224,6 +242,7 @@ mod tests {
             interval: Duration::from_secs(30),
             timeout: Duration::from_secs(10),
             jitter: Duration::ZERO,
+            timing: crate::config::Timing::default(),
             allow: allow.iter().map(|&line| line.to_owned()).collect(),
             grants: Vec::new(),
             config: serde_json::json!({}),

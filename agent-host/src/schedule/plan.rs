@@ -1,53 +1,197 @@
-//! When a check is due: pure arithmetic.
+//! When a check has its turns: pure arithmetic.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use super::course::Retries;
+use super::cron::CronTimes;
+
+/// Turns of a cron that are counted one by one: a day of minutes, some ms of work. Beyond it the count is a lower bound.
+const MOST_COUNTED: u64 = 1_440;
 
 /// When one check runs, on a line of milliseconds that never goes back.
 ///
 /// The phase comes from the names of agent and check: a restart doesn't move a check, and a thousand agents with the same
 /// configuration don't all knock at the same moment. The jitter differs from run to run and is as reproducible.
+///
+/// An interval's turns lie on the line itself. A cron's are times of the wall clock; `skew_ms` is what the wall clock shows
+/// beyond the line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    interval_ms: u64,
+    rhythm: Rhythm,
     jitter_ms: u64,
-    phase_ms: u64,
     seed: u64,
+    retries: Retries,
+    subject: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Rhythm {
+    Every { interval_ms: u64, phase_ms: u64 },
+    Cron { times: Arc<CronTimes>, offset_ms: u64 },
 }
 
 impl Plan {
-    /// A plan for a check of an agent.
+    /// A plan for a check of an agent, with a turn in each interval.
     #[must_use]
     pub fn new(agent: &str, check: &str, interval: Duration, jitter: Duration) -> Self {
         let interval_ms = millis(interval).max(1);
-        let seed = hash(hash(0xcbf2_9ce4_8422_2325, agent.as_bytes()), check.as_bytes());
+        let seed = seed(agent, check);
         Self {
-            interval_ms,
+            rhythm: Rhythm::Every {
+                interval_ms,
+                phase_ms: mix(seed) % interval_ms,
+            },
             // A run may never be pushed into the next one's turn.
             jitter_ms: millis(jitter).min(interval_ms - 1),
-            phase_ms: mix(seed) % interval_ms,
             seed,
+            retries: Retries::default(),
+            subject: 0,
         }
     }
 
-    /// The interval, in milliseconds.
+    /// A plan for a check of an agent, with its turns at these times.
     #[must_use]
-    pub fn interval_ms(&self) -> u64 {
-        self.interval_ms
+    pub fn cron(agent: &str, check: &str, times: CronTimes, jitter: Duration) -> Self {
+        Self {
+            jitter_ms: millis(jitter).min(millis(times.least_gap()).saturating_sub(1)),
+            rhythm: Rhythm::Cron {
+                times: Arc::new(times),
+                offset_ms: 0,
+            },
+            seed: seed(agent, check),
+            retries: Retries::default(),
+            subject: 0,
+        }
     }
 
-    /// The first time after `after_ms` at which the check is due.
+    /// The same with a phase that is given rather than made from the names; a cron is shifted by it.
     #[must_use]
-    pub fn next_after(&self, after_ms: u64) -> u64 {
-        let turn = (after_ms + self.interval_ms - self.phase_ms) / self.interval_ms;
-        // The turn that `after_ms` is in may still come, late by its jitter.
-        let mut turn = turn.saturating_sub(1);
-        loop {
-            let due = self.phase_ms + turn * self.interval_ms + self.jitter_of(turn);
-            if due > after_ms {
-                return due;
+    pub fn with_offset(mut self, offset: Duration) -> Self {
+        match &mut self.rhythm {
+            Rhythm::Every {
+                interval_ms,
+                phase_ms,
+            } => *phase_ms = millis(offset) % *interval_ms,
+            Rhythm::Cron { offset_ms, .. } => *offset_ms = millis(offset),
+        }
+        self
+    }
+
+    /// The same with other retries than none.
+    #[must_use]
+    pub fn with_retries(self, retries: Retries) -> Self {
+        Self { retries, ..self }
+    }
+
+    /// The same for what is run: a number that changes with the checker and its configuration.
+    #[must_use]
+    pub fn for_subject(self, subject: u64) -> Self {
+        Self { subject, ..self }
+    }
+
+    /// How soon results that aren't ok are looked at again.
+    #[must_use]
+    pub fn retries(&self) -> Retries {
+        self.retries
+    }
+
+    /// What is run.
+    #[must_use]
+    pub fn subject(&self) -> u64 {
+        self.subject
+    }
+
+    /// Whether its turns are the other one's.
+    #[must_use]
+    pub fn has_turns_of(&self, other: &Self) -> bool {
+        self.rhythm == other.rhythm && self.jitter_ms == other.jitter_ms && self.seed == other.seed
+    }
+
+    /// Whether its turns are times of the wall clock.
+    #[must_use]
+    pub fn follows_wall_clock(&self) -> bool {
+        matches!(self.rhythm, Rhythm::Cron { .. })
+    }
+
+    /// The first turn after `after_ms`. `None` where a cron's calendar ends.
+    #[must_use]
+    pub fn next_after(&self, after_ms: u64, skew_ms: i64) -> Option<u64> {
+        match &self.rhythm {
+            Rhythm::Every {
+                interval_ms,
+                phase_ms,
+            } => {
+                let turn = self.turns_up_to(*interval_ms, *phase_ms, after_ms);
+                Some(self.due(*interval_ms, *phase_ms, turn))
             }
-            turn += 1;
+            Rhythm::Cron { times, offset_ms } => {
+                let after = after_ms.saturating_add_signed(skew_ms);
+                // The one before may still come, late by its shift.
+                let mut time = times.next_after(after.saturating_sub(offset_ms + self.jitter_ms))?;
+                loop {
+                    let due = time + offset_ms + self.jitter_of(time);
+                    if due > after {
+                        return Some(due.saturating_add_signed(-skew_ms));
+                    }
+                    time = times.next_after(time)?;
+                }
+            }
         }
+    }
+
+    /// How many turns there are after `after_ms`, up to and including `up_to_ms`.
+    #[must_use]
+    pub fn turns_between(&self, after_ms: u64, up_to_ms: u64, skew_ms: i64) -> u64 {
+        if up_to_ms <= after_ms {
+            return 0;
+        }
+        match &self.rhythm {
+            Rhythm::Every {
+                interval_ms,
+                phase_ms,
+            } => {
+                let turns = |at| self.turns_up_to(*interval_ms, *phase_ms, at);
+                turns(up_to_ms) - turns(after_ms)
+            }
+            Rhythm::Cron { .. } => {
+                let (mut at, mut count) = (after_ms, 0);
+                while count < MOST_COUNTED {
+                    match self.next_after(at, skew_ms) {
+                        Some(next) if next <= up_to_ms => (at, count) = (next, count + 1),
+                        _ => break,
+                    }
+                }
+                count
+            }
+        }
+    }
+
+    /// From `at_ms`, when a run starts, to when the next one is expected: the interval, or the time to a cron's next turn.
+    #[must_use]
+    pub fn period_ms(&self, at_ms: u64, skew_ms: i64) -> u64 {
+        match &self.rhythm {
+            Rhythm::Every { interval_ms, .. } => *interval_ms,
+            Rhythm::Cron { times, .. } => {
+                let gap = self.next_after(at_ms, skew_ms).map_or(0, |next| next - at_ms);
+                // A run out of its turn may stand just before one.
+                gap.max(millis(times.least_gap()))
+            }
+        }
+    }
+
+    fn due(&self, interval_ms: u64, phase_ms: u64, turn: u64) -> u64 {
+        phase_ms + turn * interval_ms + self.jitter_of(turn)
+    }
+
+    /// How many turns were due by `at_ms`, from the line's beginning.
+    fn turns_up_to(&self, interval_ms: u64, phase_ms: u64, at_ms: u64) -> u64 {
+        let Some(since_first) = at_ms.checked_sub(phase_ms) else {
+            return 0;
+        };
+        let newest = since_first / interval_ms;
+        // The turn that `at_ms` is in may still come, late by its jitter.
+        newest + u64::from(self.due(interval_ms, phase_ms, newest) <= at_ms)
     }
 
     fn jitter_of(&self, turn: u64) -> u64 {
@@ -65,8 +209,12 @@ fn millis(duration: Duration) -> u64 {
         .min(u64::MAX / 4)
 }
 
+fn seed(agent: &str, check: &str) -> u64 {
+    hash(hash(0xcbf2_9ce4_8422_2325, agent.as_bytes()), check.as_bytes())
+}
+
 /// FNV-1a with a separator: the same on every machine and in every version, unlike the standard library's hasher.
-fn hash(state: u64, bytes: &[u8]) -> u64 {
+pub(crate) fn hash(state: u64, bytes: &[u8]) -> u64 {
     bytes.iter().chain(b"\0").fold(state, |state, &byte| {
         (state ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })
@@ -81,52 +229,4 @@ fn mix(value: u64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn runs_are_one_interval_apart_give_or_take_the_jitter(
-            check in "[a-z]{1,10}",
-            interval in 1_000u64..1_000_000,
-            tenth in 0u64..10,
-            start in 0u64..2_000_000_000_000,
-        ) {
-            let jitter = interval / 10 * tenth;
-            let plan =
-                Plan::new("berlin-1", &check, Duration::from_millis(interval), Duration::from_millis(jitter));
-            let first = plan.next_after(start);
-            prop_assert!(first > start && first <= start + interval + jitter);
-            let second = plan.next_after(first);
-            prop_assert!(second - first >= interval - jitter && second - first <= interval + jitter);
-        }
-    }
-
-    #[test]
-    fn the_phase_is_the_same_after_a_restart_and_differs_between_checks_and_agents() {
-        let plan = |agent, check| {
-            Plan::new(agent, check, Duration::from_secs(60), Duration::ZERO).next_after(1_000_000)
-        };
-        assert_eq!(plan("a", "web"), plan("a", "web"));
-        assert_ne!(plan("a", "web"), plan("a", "dns"));
-        assert_ne!(plan("a", "web"), plan("b", "web"));
-        assert_ne!(plan("a", "bc"), plan("ab", "c"));
-    }
-
-    #[test]
-    fn a_thousand_checks_spread_over_the_interval() {
-        let mut tenths = [0; 10];
-        for n in 0..1_000 {
-            let plan = Plan::new(
-                "a",
-                &format!("check-{n}"),
-                Duration::from_secs(10),
-                Duration::ZERO,
-            );
-            tenths[(plan.phase_ms / 1_000) as usize] += 1;
-        }
-        assert!(tenths.iter().all(|&count| count > 60), "{tenths:?}");
-    }
-}
+mod tests;

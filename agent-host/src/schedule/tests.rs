@@ -86,6 +86,33 @@ async fn runs_under_way_may_finish_after_a_shutdown() {
 }
 
 #[tokio::test]
+async fn who_asks_for_a_run_during_a_shutdown_is_refused_at_once() {
+    let gate = Arc::new(Gate::default());
+    let shutdown = CancellationToken::new();
+    let (scheduler, task) = Scheduler::start(Arc::clone(&gate), Duration::from_secs(600), shutdown.clone());
+    scheduler.replace(plans(1));
+    until(|| gate.started.load(Ordering::SeqCst) == 1).await;
+    shutdown.cancel();
+    // The run under way is waited for; whoever asks isn't.
+    let asked = async {
+        while !matches!(
+            scheduler.run_now("c0".parse().unwrap()).await,
+            Err(Refused::Stopping)
+        ) {
+            tokio::task::yield_now().await;
+        }
+        scheduler.outlook().await
+    };
+    let outlook = tokio::time::timeout(Duration::from_secs(10), asked)
+        .await
+        .unwrap();
+    assert_eq!(outlook, []);
+    assert!(!task.is_finished());
+    gate.go.notify_one();
+    task.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_run_that_panics_is_told_and_stops_nothing() {
     let gate = Arc::new(Gate {
         panics: true,

@@ -17,9 +17,11 @@ use uuid::Uuid;
 use super::authorise::Guard;
 use super::pull;
 use crate::catalogue::Catalogue;
+use crate::catalogue::trust::Signer;
 use crate::identity::IdentityStore;
 use crate::runner::Checks;
-use crate::schedule::table::Refused;
+use crate::runner::meter::{Healths, Meters};
+use crate::runner::now::{RunNowError, run_now};
 use crate::schedule::{Scheduler, unix_ms};
 use crate::spool::{Spool, View};
 
@@ -39,6 +41,8 @@ pub struct AgentService {
     pub checks: Arc<ArcSwap<Checks>>,
     /// Its checkers.
     pub catalogue: Arc<ArcSwap<Catalogue>>,
+    /// What they have cost, and how they stand.
+    pub meters: Arc<Meters>,
     /// What runs them.
     pub scheduler: Scheduler,
     /// Random for each start.
@@ -71,6 +75,7 @@ impl Agent for AgentService {
         self.guard.admit(request.extensions())?;
         let checks = self.checks.load();
         let catalogue = self.catalogue.load();
+        let health = Healths::new(&checks, &self.meters.snapshot());
         let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let checks = checks.values().map(|check| CheckDescription {
             name: check.name.to_string(),
@@ -78,6 +83,7 @@ impl Agent for AgentService {
             interval_ms: millis(check.interval),
             timeout_ms: millis(check.timeout),
             problem: check.problem().unwrap_or_default().to_owned(),
+            health: health.of_check(&check.name),
         });
         let checkers = catalogue.entries().iter().map(|(stem, entry)| {
             let problem = entry.problem.clone().unwrap_or_default();
@@ -87,6 +93,12 @@ impl Agent for AgentService {
                     version: checker.descriptor().version.clone(),
                     digest: checker.digest().to_owned(),
                     problem,
+                    health: health.of_checker(checker.digest()),
+                    signer: match entry.signer {
+                        Signer::NotChecked => String::new(),
+                        ref signer => signer.to_string(),
+                    },
+                    note: entry.note.clone().unwrap_or_default(),
                 },
                 None => CheckerDescription {
                     name: stem.clone(),
@@ -134,27 +146,16 @@ impl Agent for AgentService {
             .check
             .parse()
             .map_err(|error: picket_identity::name::NameError| Status::invalid_argument(error.to_string()))?;
-        let finished = self
-            .scheduler
-            .run_now(name.clone())
+        let (result, position) = run_now(&self.scheduler, &self.spool, name)
             .await
-            .map_err(|refused| match refused {
-                Refused::Unknown => {
-                    Status::not_found(format!("there is no check `{name}` that can run on this agent"))
-                }
-                Refused::Running => {
-                    Status::failed_precondition(format!("check `{name}` is running; ask again"))
-                }
+            .map_err(|error| match error {
+                RunNowError::Unknown(_) => Status::not_found(error.to_string()),
+                RunNowError::Running(_) => Status::failed_precondition(error.to_string()),
+                RunNowError::Stopping => Status::unavailable(error.to_string()),
+                RunNowError::Lost(_) => Status::resource_exhausted(error.to_string()),
             })?;
-        // Whoever asked to run it now wants it now: no waiting for others to share the sync.
-        self.spool.flush().await;
-        let position = finished
-            .appended
-            .durable()
-            .await
-            .map_err(|error| Status::resource_exhausted(error.to_string()))?;
         Ok(Response::new(RunCheckResponse {
-            result: Some(finished.result),
+            result: Some(result),
             stream: position.stream.to_string(),
             seq: position.seq,
         }))

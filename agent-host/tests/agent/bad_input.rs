@@ -121,3 +121,72 @@ async fn metrics_are_served_on_loopback() {
     assert!(text.starts_with("HTTP/1.1 200"), "{text}");
     running.stop().await;
 }
+
+/// Lines of the contract, as a customer meets them: in what the agent says of itself, and in the check's result.
+#[tokio::test]
+async fn checkers_of_other_lines_are_refused_in_words_wherever_they_are_looked_at() {
+    let expected: [(&str, &[&str]); 6] = [
+        ("next-line", &["0.2.0", "0.1.0", "update the agent"]),
+        ("wrong-version", &["0.9.0", "0.1.0", "update the agent"]),
+        (
+            "imports-shell",
+            &["picket:checker/shell@0.1.0", "update the agent"],
+        ),
+        (
+            "imports-later-function",
+            &["keys of picket:checker/state@0.1.9", "update the agent"],
+        ),
+        (
+            "exports-other",
+            &["other:tool/convert@1.0.0", "picket:checker/check"],
+        ),
+        ("exports-other-types", &["0.1.0", "build it again with the SDK"]),
+    ];
+    let world = World::new();
+    for (guest, _) in expected {
+        world.install_guest(guest);
+        world.add_check(guest, guest, "");
+    }
+    world.install_guest("later-version");
+    world.add_check("later-version", "later-version", "");
+    let running = world.start().await;
+    let mut gateway = world.gateway(&running).await;
+    let described = gateway.describe().await;
+    for (guest, words) in expected {
+        let checker = described
+            .checkers
+            .iter()
+            .find(|checker| checker.problem.contains(&format!("/{guest}.wasm")))
+            .unwrap();
+        let check = described.checks.iter().find(|check| check.name == guest).unwrap();
+        let result = run(&gateway, guest).await;
+        assert_eq!(
+            (result.status(), result.failure()),
+            (Status::Unknown, FailureClass::NoChecker),
+            "{result:?}"
+        );
+        for sentence in [&checker.problem, &check.problem, &result.summary] {
+            for word in words {
+                assert!(sentence.contains(word), "{word:?} isn't in: {sentence}");
+            }
+            for linkers in ["linker", "instance", "implementation", "mismatch"] {
+                assert!(!sentence.contains(linkers), "{linkers:?} is in: {sentence}");
+            }
+        }
+    }
+    // A later version of this line that wants nothing new runs.
+    let later = run(&gateway, "later-version").await;
+    assert_eq!(later.status(), Status::Ok, "{later:?}");
+    running.stop().await;
+}
+
+/// Runs a check; again where it was running in its turn just then.
+async fn run(gateway: &crate::world::Gateway, check: &str) -> picket_proto::agent::v1::CheckResult {
+    let request = RunCheckRequest {
+        check: check.to_owned(),
+    };
+    let answer = crate::world::eventually("a run", || async {
+        gateway.client.clone().run_check(request.clone()).await.ok()
+    });
+    answer.await.into_inner().result.unwrap()
+}

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::world::World;
 
-fn agent_host(folder: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn agent_host(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_agent-host"))
         .current_dir(folder)
         .args(arguments)
@@ -14,7 +14,7 @@ fn agent_host(folder: &Path, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
@@ -184,4 +184,41 @@ fn run_writes_its_ready_file_and_ends_in_order_on_sigterm() {
         std::thread::sleep(Duration::from_millis(20));
     };
     assert_eq!(status.code(), Some(0));
+}
+
+/// What a run used is what is proposed, and with that line alone the check runs.
+#[test]
+fn check_run_with_learn_proposes_the_least_grants() {
+    let world = World::new();
+    world.install_checker("tcp");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let check = |allow: &str| {
+        let more = format!(
+            "allow = {allow}\n[check.port.config]\nhost = \"localhost\"\nport = {port}\nfamily = \"ipv4\""
+        );
+        world.add_check("port", "tcp", &more);
+    };
+    check("[\"icmp:10.0.0.1\"]");
+    let run = |arguments: &[&str]| agent_host(&world.path(""), arguments);
+    let refused = run(&["check", "run", "port", "--nagios"]);
+    assert_eq!(refused.status.code(), Some(3), "{}", text(&refused.stdout));
+    let learned = run(&["check", "run", "port", "--learn", "-o", "json"]);
+    assert_eq!(learned.status.code(), Some(0), "{}", text(&learned.stderr));
+    let learned: serde_json::Value = serde_json::from_slice(&learned.stdout).unwrap();
+    assert_eq!(learned["result"]["status"], "ok", "{learned:#}");
+    assert_eq!(
+        learned["allow"],
+        serde_json::json!([format!("tcp:localhost:{port}")]),
+        "{learned:#}"
+    );
+    assert_eq!(learned["unused"], serde_json::json!(["icmp:10.0.0.1"]));
+    check(&learned["allow"].to_string());
+    let granted = run(&["check", "run", "port", "--nagios"]);
+    assert_eq!(granted.status.code(), Some(0), "{}", text(&granted.stdout));
+    let shown = text(&run(&["check", "run", "port", "--learn"]).stdout);
+    assert!(
+        shown.contains(&format!("allow = [\"tcp:localhost:{port}\"]")),
+        "{shown}"
+    );
 }

@@ -20,6 +20,7 @@ use picket_proto::agent::v1::{
     BatchHeader, BatchPayload, CheckResult, DescribeRequest, DescribeResponse, PullAcknowledge, PullRequest,
     PullStart, SealedBatch,
 };
+use picket_sandbox::component::{ChildCompiler, Compiler};
 use prost::Message;
 use tonic::transport::Channel;
 
@@ -27,14 +28,22 @@ const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Where the guests are that tests run.
 pub(crate) fn guest(name: &str) -> PathBuf {
-    let folder = std::env::var_os("PICKET_GUESTS_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/guests"),
+    component("PICKET_GUESTS_DIR", "guests", name)
+}
+
+fn component(variable: &str, built: &str, name: &str) -> PathBuf {
+    let folder = std::env::var_os(variable).map_or_else(
+        || {
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("../target")
+                .join(built)
+        },
         PathBuf::from,
     );
     let path = folder.join(format!("{name}.wasm"));
     assert!(
         path.exists(),
-        "{} is missing: build the guests with `cargo xtask checkers`, or name their folder in PICKET_GUESTS_DIR",
+        "{} is missing: build it with `cargo xtask checkers`, or name its folder in {variable}",
         path.display()
     );
     path
@@ -125,9 +134,18 @@ impl World {
     }
 
     pub(crate) fn install_guest(&self, name: &str) {
+        self.install(name, &guest(name));
+    }
+
+    /// One of the first-party checkers.
+    pub(crate) fn install_checker(&self, name: &str) {
+        self.install(name, &component("PICKET_CHECKERS_DIR", "checkers", name));
+    }
+
+    fn install(&self, name: &str, file: &Path) {
         // Renamed into place, as a careful customer would: no half-copied file is ever seen.
         let temporary = self.path("checkers").join(format!(".{name}"));
-        std::fs::copy(guest(name), &temporary).unwrap();
+        std::fs::copy(file, &temporary).unwrap();
         std::fs::rename(temporary, self.path("checkers").join(format!("{name}.wasm"))).unwrap();
     }
 
@@ -141,8 +159,14 @@ impl World {
         AgentConfig::load(&self.path("agent.toml")).unwrap()
     }
 
+    /// A test's own program is no compiler; the agent's is.
+    pub(crate) fn compiler(&self) -> Compiler {
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_agent-host"));
+        Compiler::Child(ChildCompiler::new(program, self.config().sandbox.compile))
+    }
+
     pub(crate) async fn try_start(&self) -> Result<Running, StartError> {
-        App::start(self.config()).await
+        App::start(self.config(), self.compiler()).await
     }
 
     pub(crate) async fn start(&self) -> Running {

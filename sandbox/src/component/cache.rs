@@ -1,11 +1,13 @@
 //! Compiled components on disk, for this agent alone.
 //!
-//! Each file is an HMAC-SHA-256 over its key and its code, then the code. The HMAC's key is made by the cache and never
-//! leaves its folder, so a file that anybody else put there isn't loaded.
+//! Each file is the code, then an HMAC-SHA-256 over the file's key and the code. The HMAC's key is made by the cache and
+//! never leaves its folder, so a file that anybody else put there isn't loaded. The code comes first so that the file can be
+//! mapped: pages that no run touches take no memory.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,6 +46,18 @@ pub enum CacheError {
         /// What is wrong with it.
         found: String,
     },
+}
+
+/// Code that this cache wrote, and that stays what it was found to be even if another file takes its place.
+pub(super) struct Verified {
+    file: File,
+}
+
+impl Verified {
+    /// A path that opens this very file.
+    pub(super) fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
+    }
 }
 
 /// What names a compiled component: its content and the engine that compiled it.
@@ -104,8 +118,8 @@ impl CompileCache {
         self.dir.join(&key.0).with_extension(SUFFIX)
     }
 
-    /// The code, if this cache put it there. A file that doesn't verify is removed.
-    pub(super) fn get(&self, key: &CacheKey) -> Option<Vec<u8>> {
+    /// The code's file, if this cache put it there. One that doesn't verify is removed.
+    pub(super) fn get(&self, key: &CacheKey) -> Option<Verified> {
         let path = self.path(key);
         let mut file = match File::open(&path) {
             Ok(file) => file,
@@ -115,11 +129,11 @@ impl CompileCache {
                 return None;
             }
         };
-        match self.verified(&mut file, key) {
-            Ok(code) => {
+        match self.verify(&mut file, key) {
+            Ok(()) => {
                 // The time of last use decides what goes first; a failure only makes that order worse.
                 let _ = file.set_modified(SystemTime::now());
-                Some(code)
+                Some(Verified { file })
             }
             Err(reason) => {
                 tracing::warn!(path = %path.display(), %reason, "removing a cached component that this agent didn't write");
@@ -129,25 +143,38 @@ impl CompileCache {
         }
     }
 
-    fn verified(&self, file: &mut File, key: &CacheKey) -> Result<Vec<u8>, String> {
-        let mut bytes = Vec::new();
-        file.take(MAX_FILE)
-            .read_to_end(&mut bytes)
-            .map_err(|error| error.to_string())?;
-        if bytes.len() < TAG {
-            return Err("it is too short".to_owned());
+    fn verify(&self, file: &mut File, key: &CacheKey) -> Result<(), String> {
+        let words = |error: io::Error| error.to_string();
+        let size = file.metadata().map_err(words)?.len();
+        let Some(mut code) = size.checked_sub(TAG as u64).filter(|_| size <= MAX_FILE) else {
+            return Err(format!("it has {size} bytes"));
+        };
+        let mut context = self.begin(key);
+        let mut buffer = vec![0; 64 << 10];
+        while code > 0 {
+            let wanted = usize::try_from(code).unwrap_or(usize::MAX).min(buffer.len());
+            let Some(part) = buffer.get_mut(..wanted) else {
+                break;
+            };
+            file.read_exact(part).map_err(words)?;
+            context.update(part);
+            code -= wanted as u64;
         }
-        let code = bytes.split_off(TAG);
-        let expected = self.tag(key, &code);
-        aws_lc_rs::constant_time::verify_slices_are_equal(expected.as_ref(), &bytes)
-            .map_err(|_| "its HMAC doesn't fit".to_owned())?;
-        Ok(code)
+        let mut tag = [0; TAG];
+        file.read_exact(&mut tag).map_err(words)?;
+        aws_lc_rs::constant_time::verify_slices_are_equal(context.sign().as_ref(), &tag)
+            .map_err(|_| "its HMAC doesn't fit".to_owned())
     }
 
-    fn tag(&self, key: &CacheKey, code: &[u8]) -> hmac::Tag {
+    fn begin(&self, key: &CacheKey) -> hmac::Context {
         let mut context = hmac::Context::with_key(&self.key);
         context.update(key.0.as_bytes());
         context.update(b"\0");
+        context
+    }
+
+    fn tag(&self, key: &CacheKey, code: &[u8]) -> hmac::Tag {
+        let mut context = self.begin(key);
         context.update(code);
         context.sign()
     }
@@ -158,7 +185,7 @@ impl CompileCache {
             return Ok(());
         }
         self.make_room(size)?;
-        write_atomically(&self.path(key), &[self.tag(key, code).as_ref(), code])
+        write_atomically(&self.path(key), &[code, self.tag(key, code).as_ref()])
     }
 
     fn make_room(&self, wanted: u64) -> io::Result<()> {
@@ -281,13 +308,19 @@ mod tests {
         CacheKey(name.to_owned())
     }
 
+    fn code(found: Option<Verified>) -> Vec<u8> {
+        let mut bytes = fs::read(found.unwrap().path()).unwrap();
+        bytes.truncate(bytes.len() - TAG);
+        bytes
+    }
+
     #[test]
     fn what_was_put_is_got_also_after_reopening() {
         let (dir, cache) = cache(1 << 20);
         cache.put(&key("a"), b"code").unwrap();
-        assert_eq!(cache.get(&key("a")).unwrap(), b"code");
+        assert_eq!(code(cache.get(&key("a"))), b"code");
         let again = CompileCache::open(&dir.path().join("cache"), 1 << 20).unwrap();
-        assert_eq!(again.get(&key("a")).unwrap(), b"code");
+        assert_eq!(code(again.get(&key("a"))), b"code");
     }
 
     #[test]
@@ -305,7 +338,7 @@ mod tests {
         fs::copy(file("a"), file("b")).unwrap();
         assert!(cache.get(&key("b")).is_none(), "the code of another component");
         let mut bytes = fs::read(file("a")).unwrap();
-        *bytes.last_mut().unwrap() ^= 1;
+        bytes[0] ^= 1;
         fs::write(file("a"), bytes).unwrap();
         assert!(cache.get(&key("a")).is_none());
     }

@@ -13,7 +13,7 @@ pub enum LoadError {
         /// In the system's words.
         reason: std::io::Error,
     },
-    /// Not WebAssembly at all, or not a component.
+    /// Not WebAssembly at all.
     #[error("this is {found}, expected a WebAssembly component; build checkers for the target wasm32-wasip2")]
     NotAComponent {
         /// What it looks like.
@@ -51,8 +51,20 @@ pub enum LoadError {
         /// Whether the checker's is the newer one.
         newer: bool,
     },
+    /// A core module that isn't a command.
+    #[error(
+        "this is a core WebAssembly module that {reason}; expected a component (target wasm32-wasip2), or a command for \
+         WASI preview1 (wasm32-wasip1), which exports _start and memory and imports only wasi_snapshot_preview1"
+    )]
+    NotACommand {
+        /// What it does or lacks.
+        reason: String,
+    },
     /// A component that isn't a checker.
-    #[error("this component exports no picket:checker/check, it exports {exports}: it isn't a checker")]
+    #[error(
+        "this component exports neither picket:checker/check nor, as a command does, wasi:cli/run@0.2: it exports \
+         {exports}, so it isn't a checker"
+    )]
     NotAChecker {
         /// What it exports.
         exports: String,
@@ -68,8 +80,16 @@ pub enum LoadError {
     /// Its imports or exports have other types than the contract's.
     #[error("the checker doesn't fit the contract that it names: {reason}; build it again with the SDK")]
     Unlinkable {
-        /// What the linker says.
+        /// What doesn't fit.
         reason: String,
+    },
+    /// The compiler was stopped at a limit.
+    #[error(
+        "compiling this component takes more than {limit}, so it was stopped; build it smaller, or raise the limits in [sandbox] of agent.toml if you trust its author"
+    )]
+    CompilerExhausted {
+        /// Which limit, in words.
+        limit: String,
     },
     /// The compiler refused it.
     #[error("the component can't be compiled: {reason}")]

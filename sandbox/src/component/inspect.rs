@@ -7,11 +7,14 @@ use wasmparser::{Encoding, Parser, Payload};
 
 use super::LoadError;
 use crate::engine::limits;
+use crate::report::limits::is_semver;
 
 /// The contract that this host offers.
 pub const CONTRACT: &str = "0.1.0";
 /// Bytes of a component. Python's are 18 MB.
 pub const MAX_BYTES: u64 = 64 << 20;
+/// Bytes of a module, of which four copies are in memory while it is made a component. Go's are 10 MB.
+const MAX_MODULE_BYTES: u64 = 32 << 20;
 // Compilers emit few data segments, while 90,000 of them took 22 s and 1.85 GB to compile.
 const MAX_DATA_SEGMENTS: u64 = 10_000;
 // JavaScript and Python engines have 20,000 to 40,000.
@@ -26,17 +29,35 @@ pub struct Import {
     pub name: String,
 }
 
+/// What the bytes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A component that exports the contract.
+    Contract,
+    /// A component that exports `wasi:cli/run`: a command.
+    Command,
+    /// A core module that is a command of WASI preview1.
+    Preview1,
+}
+
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspected {
-    /// All imports of the component itself.
+    /// What it is.
+    pub kind: Kind,
+    /// All imports of the component itself; of a module as `module.name`.
     pub imports: Vec<Import>,
     /// All exports of the component itself.
     pub exports: Vec<String>,
+    /// The custom section `version`: the component's own, else that of the first module in it.
+    pub version: Option<String>,
 }
 
 /// Reads a file whose size is bounded.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+///
+/// # Errors
+/// It can't be read, or has more than [`MAX_BYTES`].
+pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     let unreadable = |reason| LoadError::Unreadable {
         path: path.to_owned(),
         reason,
@@ -54,7 +75,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     Ok(bytes)
 }
 
-/// Looks a component over.
+/// Looks a component, or a module that can be made one, over.
 ///
 /// # Errors
 /// Why it can't be a checker of this host.
@@ -70,8 +91,15 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspected, LoadError> {
             found: guess(bytes).to_owned(),
         });
     }
-    let inspected = walk(bytes)?;
-    check_contract(&inspected)?;
+    let mut inspected = walk(bytes)?;
+    if inspected.kind == Kind::Preview1 {
+        if bytes.len() as u64 > MAX_MODULE_BYTES {
+            return Err(too_big("bytes", bytes.len() as u64, MAX_MODULE_BYTES));
+        }
+        super::preview1::check(&inspected)?;
+        return Ok(inspected);
+    }
+    inspected.kind = kind(&inspected.exports)?;
     for import in &inspected.imports {
         check_import(&import.name)?;
     }
@@ -132,8 +160,10 @@ fn walk(bytes: &[u8]) -> Result<Inspected, LoadError> {
         reason: error.to_string(),
     };
     let mut inspected = Inspected {
+        kind: Kind::Contract,
         imports: Vec::new(),
         exports: Vec::new(),
+        version: None,
     };
     let mut counts = Counts::default();
     // The component that is being read is at depth 0, what is inside it deeper.
@@ -144,9 +174,7 @@ fn walk(bytes: &[u8]) -> Result<Inspected, LoadError> {
         match payload {
             Payload::Version { encoding, .. } => {
                 if outermost && encoding == Encoding::Module {
-                    return Err(LoadError::NotAComponent {
-                        found: "a core WebAssembly module".to_owned(),
-                    });
+                    inspected.kind = Kind::Preview1;
                 }
                 outermost = false;
             }
@@ -165,8 +193,35 @@ fn walk(bytes: &[u8]) -> Result<Inspected, LoadError> {
             Payload::ElementSection(section) => counts.items += u64::from(section.count()),
             Payload::GlobalSection(section) => counts.items += u64::from(section.count()),
             Payload::TypeSection(section) => counts.items += u64::from(section.count()),
-            Payload::ImportSection(section) => counts.items += u64::from(section.count()),
-            Payload::ExportSection(section) => counts.items += u64::from(section.count()),
+            Payload::ImportSection(section) => {
+                counts.items += u64::from(section.count());
+                counts.check()?;
+                if depth == 0 {
+                    for import in section.into_imports() {
+                        let import = import.map_err(corrupt)?;
+                        let name = format!("{}.{}", import.module, import.name);
+                        inspected.imports.push(Import { name });
+                    }
+                }
+            }
+            Payload::ExportSection(section) => {
+                counts.items += u64::from(section.count());
+                counts.check()?;
+                if depth == 0 {
+                    for export in section {
+                        inspected.exports.push(export.map_err(corrupt)?.name.to_owned());
+                    }
+                }
+            }
+            Payload::CustomSection(section) if section.name() == "version" => {
+                let found = std::str::from_utf8(section.data()).ok().map(str::trim);
+                // The component's own comes last in it, and goes before those of its modules.
+                if let Some(found) = found.filter(|found| is_semver(found))
+                    && (depth == 0 || inspected.version.is_none())
+                {
+                    inspected.version = Some(found.to_owned());
+                }
+            }
             Payload::CoreTypeSection(section) => counts.items += u64::from(section.count()),
             Payload::InstanceSection(section) => counts.instances += u64::from(section.count()),
             Payload::ComponentInstanceSection(section) => counts.items += u64::from(section.count()),
@@ -201,21 +256,21 @@ fn walk(bytes: &[u8]) -> Result<Inspected, LoadError> {
     Ok(inspected)
 }
 
-fn check_contract(inspected: &Inspected) -> Result<(), LoadError> {
-    let check = inspected
-        .exports
-        .iter()
-        .find_map(|export| export.strip_prefix("picket:checker/check"));
-    let Some(suffix) = check else {
-        let exports = if inspected.exports.is_empty() {
-            "nothing".to_owned()
-        } else {
-            inspected.exports.join(", ")
-        };
-        return Err(LoadError::NotAChecker { exports });
+fn kind(exports: &[String]) -> Result<Kind, LoadError> {
+    let export = |name: &str| exports.iter().find_map(|export| export.strip_prefix(name));
+    if let Some(suffix) = export("picket:checker/check") {
+        let found = suffix.strip_prefix('@').unwrap_or("without a version");
+        return same_line(found).map(|()| Kind::Contract);
+    }
+    if export("wasi:cli/run@").is_some_and(|version| version.starts_with("0.2.")) {
+        return Ok(Kind::Command);
+    }
+    let exports = if exports.is_empty() {
+        "nothing".to_owned()
+    } else {
+        exports.join(", ")
     };
-    let found = suffix.strip_prefix('@').unwrap_or("without a version");
-    same_line(found)
+    Err(LoadError::NotAChecker { exports })
 }
 
 /// Versions below 1.0 are compatible within `0.x`, as Cargo has it too.
@@ -341,10 +396,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_command_of_another_wasi_is_no_command() {
+        let exports = |name: &str| kind(&[name.to_owned()]);
+        assert_eq!(exports("wasi:cli/run@0.2.0").unwrap(), Kind::Command);
+        let error = exports("wasi:cli/run@0.3.0").unwrap_err().to_string();
+        assert!(
+            error.contains("wasi:cli/run@0.3.0") && error.contains("0.2"),
+            "{error}"
+        );
+    }
+
     proptest! {
         #[test]
-        fn inspecting_never_panics(tail in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let mut bytes = b"\0asm\x0d\0\x01\0".to_vec();
+        fn inspecting_never_panics(is_component in any::<bool>(), tail in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let mut bytes = if is_component { b"\0asm\x0d\0\x01\0" } else { b"\0asm\x01\0\0\0" }.to_vec();
             bytes.extend(tail);
             let _ = inspect(&bytes);
         }

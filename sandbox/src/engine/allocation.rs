@@ -2,13 +2,15 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig, Strategy};
 
 use super::limits::{CORE_INSTANCES, INSTANCE_SIZE, MEMORIES, TABLE_ELEMENTS, TABLES};
-use super::{EngineConfig, EngineError};
+use super::{EngineConfig, EngineError, Execution};
 
 /// How linear memories are allocated, from the fastest to the most frugal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Allocation {
     /// A pool of slots of 4 GiB of address space each, which need no bounds checks: 7 µs a run.
     Pool,
@@ -32,39 +34,82 @@ impl fmt::Display for Allocation {
 const KEEP_RESIDENT: usize = 256 << 10;
 const STACK_SIZE: usize = 2 << 20;
 const WASM_STACK: usize = 512 << 10;
+/// A module with one function that does nothing: the smallest that has code.
+const TINY: &[u8] = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x0a\x04\x01\x02\0\x0b";
 
 /// Takes the first allocation that works here, or the one that was asked for.
 pub(super) fn build(config: &EngineConfig) -> Result<(Engine, Allocation), EngineError> {
-    if let Some(allocation) = config.allocation {
-        let engine =
-            engine(config, allocation).map_err(|error| EngineError::Unavailable(format!("{error:#}")))?;
-        return Ok((engine, allocation));
-    }
+    let unavailable = |error: wasmtime::Error| EngineError::Unavailable(format!("{error:#}"));
+    let (engine, allocation) = match config.allocation {
+        Some(allocation) => (engine(config, allocation).map_err(unavailable)?, allocation),
+        None => probed(config)?,
+    };
+    // Compiled here, small as it is, to learn whether this machine lets code be run that was just made.
+    wasmtime::Module::new(&engine, TINY).map_err(|error| match config.execution {
+        Execution::Native if is_refused(&error) => EngineError::NoNewCode,
+        _ => unavailable(error),
+    })?;
+    Ok((engine, allocation))
+}
+
+/// The kernel's answers to memory that is first written and then executed, where that is forbidden.
+fn is_refused(error: &wasmtime::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+            || cause
+                .downcast_ref::<rustix::io::Errno>()
+                .is_some_and(|errno| matches!(*errno, rustix::io::Errno::ACCESS | rustix::io::Errno::PERM))
+    })
+}
+
+fn probed(config: &EngineConfig) -> Result<(Engine, Allocation), EngineError> {
     let mut last = String::new();
     for allocation in [
         Allocation::Pool,
         Allocation::SmallReservations,
         Allocation::OnDemand,
     ] {
-        match engine(config, allocation).and_then(|engine| probe(&engine).map(|()| engine)) {
+        match engine(config, allocation).and_then(|engine| {
+            probe(&engine, config.concurrent_runs)?;
+            Ok(engine)
+        }) {
             Ok(engine) => return Ok((engine, allocation)),
             Err(error) => {
                 last = format!("{error:#}");
-                tracing::warn!(%allocation, error = %last, "this machine doesn't give the address space");
+                tracing::info!(%allocation, error = %last, "this machine doesn't give the address space; trying less");
             }
         }
     }
     Err(EngineError::Unavailable(last))
 }
 
-/// Maps one memory: an engine is made without, except for the pool.
-fn probe(engine: &Engine) -> wasmtime::Result<()> {
+/// Maps as many memories as there may be runs, all at once: where only some of them fit, runs would fail later.
+fn probe(engine: &Engine, runs: u32) -> wasmtime::Result<()> {
     let mut store = wasmtime::Store::new(engine, ());
     store.set_epoch_deadline(u64::MAX / 2);
-    wasmtime::Memory::new(&mut store, wasmtime::MemoryType::new(1, Some(16))).map(|_| ())
+    for _ in 0..runs {
+        wasmtime::Memory::new(&mut store, wasmtime::MemoryType::new(1, Some(16)))?;
+    }
+    Ok(())
 }
 
 fn engine(config: &EngineConfig, allocation: Allocation) -> wasmtime::Result<Engine> {
+    let mut wasm = code(config.execution, allocation)?;
+    if allocation == Allocation::Pool {
+        wasm.allocation_strategy(pool(config));
+    }
+    Engine::new(&wasm)
+}
+
+/// An engine that compiles for one with this execution and allocation, and that has no room to run anything.
+pub(crate) fn compiler(execution: Execution, allocation: Allocation) -> wasmtime::Result<Engine> {
+    Engine::new(&code(execution, allocation)?)
+}
+
+/// Everything that compiled code depends on.
+fn code(execution: Execution, allocation: Allocation) -> wasmtime::Result<Config> {
     let mut wasm = Config::new();
     wasm.strategy(Strategy::Cranelift)
         .wasm_component_model(true)
@@ -75,15 +120,17 @@ fn engine(config: &EngineConfig, allocation: Allocation) -> wasmtime::Result<Eng
         .async_stack_size(STACK_SIZE)
         // Symbolising a first trap reads 200 MB where there is debug information.
         .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable)
+        // Tables for backtraces and debuggers that nobody ever sees; without them compiled code is a seventh smaller.
+        .generate_address_map(false)
+        .native_unwind_info(false)
         .wasm_threads(false)
         .wasm_memory64(false)
         .wasm_gc(false)
         .wasm_function_references(false)
         .wasm_exceptions(false);
     match allocation {
-        Allocation::Pool => {
-            wasm.allocation_strategy(pool(config));
-        }
+        // wasmtime's defaults: 4 GiB reserved for each memory.
+        Allocation::Pool => {}
         Allocation::SmallReservations => {
             wasm.memory_reservation(64 << 20)
                 .memory_reservation_for_growth(1 << 20);
@@ -94,7 +141,10 @@ fn engine(config: &EngineConfig, allocation: Allocation) -> wasmtime::Result<Eng
                 .memory_reservation_for_growth(1 << 20);
         }
     }
-    Engine::new(&wasm)
+    if execution == Execution::Pulley {
+        wasm.target("pulley64")?;
+    }
+    Ok(wasm)
 }
 
 /// Every total is the number of runs times what one component may have, so that a run that holds a permit of the

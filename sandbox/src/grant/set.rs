@@ -10,12 +10,14 @@ use super::{Denied, FactKind, Grant, GrantError, Protocol, Target};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GrantSet {
     grants: Vec<Grant>,
+    is_learning: bool,
 }
 
 impl FromIterator<Grant> for GrantSet {
     fn from_iter<I: IntoIterator<Item = Grant>>(grants: I) -> Self {
         Self {
             grants: grants.into_iter().collect(),
+            is_learning: false,
         }
     }
 }
@@ -35,10 +37,26 @@ impl GrantSet {
             }
         }
         if errors.is_empty() {
-            Ok(Self { grants })
+            Ok(grants.into_iter().collect())
         } else {
             Err(errors)
         }
+    }
+
+    /// The same grants for a run that is to show what it needs: it may reach what it asks for, within bounds, and what it used
+    /// beyond these grants is told afterwards. Only ever for a run that a person started and waits for.
+    #[must_use]
+    pub fn learning(self) -> Self {
+        Self {
+            is_learning: true,
+            ..self
+        }
+    }
+
+    /// Whether a run with these grants learns.
+    #[must_use]
+    pub fn is_learning(&self) -> bool {
+        self.is_learning
     }
 
     /// The grants, in order.

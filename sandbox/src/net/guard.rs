@@ -1,12 +1,14 @@
 //! The one place where a run's network access is decided, counted and remembered.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::grant::{Denied, GrantSet, Protocol, Target};
+use crate::grant::{Denied, Grant, GrantSet, HostPattern, PortRange, Protocol, Target};
 
+use super::learn::Learning;
 use super::resolve::{ResolveError, Resolver};
 
 /// Sentences kept for the operator.
@@ -43,6 +45,15 @@ pub(crate) struct Guard {
     bytes_out: AtomicU64,
     /// In and out together.
     byte_limit: u64,
+    learning: Option<Learning>,
+}
+
+fn network(protocol: Protocol, name: &str, port: u16) -> Grant {
+    Grant::Network {
+        protocol,
+        host: HostPattern::Name(name.to_owned()),
+        ports: PortRange::single(port),
+    }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -51,6 +62,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Guard {
     pub(crate) fn new(grants: Arc<GrantSet>, resolver: Arc<dyn Resolver>) -> Self {
+        let learning = grants.is_learning().then(Learning::default);
         Self {
             grants,
             resolver,
@@ -59,6 +71,7 @@ impl Guard {
             calls: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
+            learning,
             byte_limit: u64::MAX,
         }
     }
@@ -69,12 +82,26 @@ impl Guard {
         self
     }
 
+    /// What a run that learns has used beyond its grants; nothing of any other run.
+    pub(crate) fn learned(&self) -> Vec<Grant> {
+        self.learning.as_ref().map(Learning::uses).unwrap_or_default()
+    }
+
     pub(crate) fn grants(&self) -> &GrantSet {
         &self.grants
     }
 
+    /// What was refused may be what a run that learns is to find out.
+    fn lift(&self, answer: Result<(), Denied>) -> Result<(), Denied> {
+        match (&self.learning, answer) {
+            (Some(learning), Err(denied)) if learning.permits(&denied.missing) => Ok(()),
+            (_, answer) => answer,
+        }
+    }
+
     /// Remembers a refusal for the operator and hands it on.
-    pub(crate) fn note<T>(&self, answer: Result<T, Denied>) -> Result<T, Denied> {
+    pub(crate) fn note(&self, answer: Result<(), Denied>) -> Result<(), Denied> {
+        let answer = self.lift(answer);
         if let Err(denied) = &answer {
             let mut denials = locked(&self.denials);
             let sentence = denied.to_string();
@@ -128,8 +155,9 @@ impl Guard {
             Target::Address(address) => Ok(vec![*address]),
             Target::Name(name) => {
                 let found = self.resolver.resolve(name).await?;
+                let grants = self.grants_with(|| network(protocol, name, port));
                 self.filter(found, |address| {
-                    self.grants.allows_resolved(protocol, name, address, port)
+                    grants.allows_resolved(protocol, name, address, port)
                 })
             }
         }
@@ -142,7 +170,8 @@ impl Guard {
             Target::Address(address) => Ok(vec![*address]),
             Target::Name(name) => {
                 let found = self.resolver.resolve(name).await?;
-                self.filter(found, |address| self.grants.allows_icmp_resolved(name, address))
+                let grants = self.grants_with(|| Grant::Icmp(HostPattern::Name(name.clone())));
+                self.filter(found, |address| grants.allows_icmp_resolved(name, address))
             }
         }
     }
@@ -155,13 +184,16 @@ impl Guard {
         let mut reachable = Vec::new();
         let mut refusal = None;
         for address in found {
-            match allowed(address) {
+            match self.lift(allowed(address)) {
                 Ok(()) => reachable.push(address),
                 Err(denied) => refusal = refusal.or(Some(denied)),
             }
         }
         match refusal {
-            Some(denied) if reachable.is_empty() => self.note(Err(denied)).map_err(Refusal::Denied),
+            Some(denied) if reachable.is_empty() => {
+                self.note(Err(denied))?;
+                Ok(reachable)
+            }
             _ => Ok(reachable),
         }
     }
@@ -200,14 +232,33 @@ impl Guard {
                 return true;
             }
         }
+        let Some(name) = names.last().filter(|_| self.learning.is_some()) else {
+            return self.note(answer).is_ok();
+        };
+        let grants = self.grants_with(|| network(protocol, name, port));
         self.note(answer).is_ok()
+            && self
+                .note(grants.allows_resolved(protocol, name, address, port))
+                .is_ok()
+    }
+
+    /// The grants; for a run that learns with the one for a name that it was just let reach, so that the rules for the name's
+    /// addresses are asked as for every other run.
+    fn grants_with(&self, name: impl FnOnce() -> Grant) -> Cow<'_, GrantSet> {
+        if self.learning.is_none() {
+            return Cow::Borrowed(&self.grants);
+        }
+        let own = self.grants.grants().iter().cloned();
+        Cow::Owned(own.chain([name()]).collect())
     }
 
     /// Whether a datagram from this address may reach the checker: as for sending, but nothing is noted.
     pub(crate) fn expects_from(&self, peer: SocketAddr) -> bool {
         let (address, port) = (peer.ip().to_canonical(), peer.port());
         let names = locked(&self.pins).get(&address).cloned().unwrap_or_default();
-        self.grants.allows_address(Protocol::Udp, address, port).is_ok()
+        // Nobody is surprised by an answer while a run learns whom it asks.
+        self.learning.is_some()
+            || self.grants.allows_address(Protocol::Udp, address, port).is_ok()
             || names.iter().any(|name| {
                 self.grants
                     .allows_resolved(Protocol::Udp, name, address, port)
@@ -237,12 +288,17 @@ mod tests {
         }
     }
 
+    fn learning(answers: &[&str]) -> Guard {
+        with_answers(GrantSet::default().learning(), answers)
+    }
+
     fn guard(lines: &[&str], answers: &[&str]) -> Guard {
+        with_answers(GrantSet::parse(lines).unwrap(), answers)
+    }
+
+    fn with_answers(grants: GrantSet, answers: &[&str]) -> Guard {
         let answers = answers.iter().rev().map(|text| text.parse().unwrap()).collect();
-        Guard::new(
-            Arc::new(GrantSet::parse(lines).unwrap()),
-            Arc::new(Rebinding(Mutex::new(answers))),
-        )
+        Guard::new(Arc::new(grants), Arc::new(Rebinding(Mutex::new(answers))))
     }
 
     fn peer(text: &str) -> SocketAddr {
@@ -302,6 +358,34 @@ mod tests {
         assert!(spent.contains("more than 3 MiB"), "{spent}");
         assert!(guard.within_bytes().is_err());
         assert_eq!(guard.counted(), (0, (1 << 20) + 1, 2 << 20));
+    }
+
+    #[tokio::test]
+    async fn a_run_that_learns_reaches_by_name_and_remembers_the_port() {
+        let guard = learning(&["10.0.0.1"]);
+        guard.lookup("db.example").await.unwrap();
+        assert!(guard.allows_peer(Protocol::Tcp, peer("10.0.0.1:5432")));
+        let learned: Vec<_> = guard.learned().iter().map(ToString::to_string).collect();
+        assert_eq!(learned, ["tcp:db.example:5432"]);
+        assert!(guard.denials().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_run_that_learns_is_not_led_to_a_metadata_service() {
+        let guard = learning(&["169.254.169.254", "169.254.169.254"]);
+        guard.lookup("innocent.example").await.unwrap();
+        assert!(!guard.allows_peer(Protocol::Tcp, peer("169.254.169.254:80")));
+        let name = Target::Name("innocent.example".to_owned());
+        assert!(guard.reach(Protocol::Http, &name, 80).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_name_at_loopback_is_learned_with_its_address() {
+        let guard = learning(&["127.0.0.1"]);
+        guard.lookup("db.example").await.unwrap();
+        assert!(guard.allows_peer(Protocol::Tcp, peer("127.0.0.1:80")));
+        let learned: Vec<_> = guard.learned().iter().map(ToString::to_string).collect();
+        assert_eq!(learned, ["tcp:127.0.0.1:80", "tcp:db.example:80"]);
     }
 
     #[tokio::test]

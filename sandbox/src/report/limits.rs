@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 
 use super::{Descriptor, Metric, Report};
 
-const SUMMARY: usize = 1024;
-const DETAILS: usize = 16 << 10;
-const METRICS: usize = 512;
-const METRIC_NAME: usize = 128;
+pub(crate) const SUMMARY: usize = 1024;
+pub(crate) const DETAILS: usize = 16 << 10;
+pub(crate) const METRICS: usize = 512;
+pub(crate) const METRIC_NAME: usize = 128;
 const METRIC_LABELS: usize = 16;
 const LABELS: usize = 32;
 const EVIDENCE: usize = 16;
@@ -16,7 +16,7 @@ const EVIDENCE_KIND: usize = 64;
 const EVIDENCE_BODY: usize = 16 << 10;
 const EXTRA: usize = 64;
 /// One-line texts: titles, units, ranges, the parts of labels.
-const SHORT: usize = 256;
+pub(crate) const SHORT: usize = 256;
 const SCHEMA: usize = 256 << 10;
 
 /// Checks a report.
@@ -122,7 +122,7 @@ pub fn check_descriptor(descriptor: &Descriptor) -> Result<(), String> {
 }
 
 /// Semantic Versioning 2.0.0, without its rule about leading zeros in pre-release numbers.
-fn is_semver(text: &str) -> bool {
+pub(crate) fn is_semver(text: &str) -> bool {
     let (rest, build) = text
         .split_once('+')
         .map_or((text, None), |(rest, build)| (rest, Some(build)));

@@ -1,4 +1,4 @@
-//! Calling into a component, and judging what comes back.
+//! Calling into a component, whatever it is: limits, clocks, and what it used up.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -8,83 +8,23 @@ use wasmtime::{Store, UpdateDeadline};
 
 use super::budget::{CpuMeter, Metered};
 use super::store::RunState;
-use super::{Failure, FailureClass, Limits, Logs, RunOutcome, RunSpec, Usage};
-use crate::abi::v0_1;
+use super::{Failure, FailureClass, Limits, Logs, RunOutcome, Usage};
 use crate::component::Checker;
-use crate::grant::GrantSet;
-use crate::host::secret::{NoSecrets, SecretView};
+use crate::component::inspect::CONTRACT;
+use crate::grant::{Grant, GrantSet};
+use crate::host::secret::{NoSecrets, SecretSource, SecretView};
 use crate::host::state::{NoState, StateView};
 use crate::net::guard::Guard;
-use crate::report::limits::{check_descriptor, check_report};
-use crate::report::{Descriptor, Need, Report};
+use crate::report::Report;
+use crate::wasi::exit::Ended;
+use crate::wasi::stdio::CommandIo;
 
 /// Bytes that one call may carry from the guest to the host. wasmtime's default is 128 MiB.
 const HOSTCALL_BYTES: usize = 1 << 20;
 /// Handles of a run. wasmtime's default is 100,000.
 const MAX_HANDLES: usize = 256;
-/// How many needs a checker may name.
-const MAX_NEEDS: usize = 256;
-
-/// Runs a check once. It waits where the engine's places are all taken; that time isn't the run's.
-///
-/// The future may be dropped at any time: the run ends with it, and its state stays as it was.
-pub async fn run(checker: &Checker, spec: RunSpec) -> RunOutcome {
-    let RunSpec {
-        check,
-        config,
-        grants,
-        limits,
-        state,
-        secrets,
-        scheduled_at_unix_ms,
-    } = spec;
-    let state = StateView::new(check.clone(), state);
-    let request = v0_1::request(check, config, limits.wall, scheduled_at_unix_ms);
-    let guest = Guest {
-        checker,
-        grants,
-        limits,
-        state,
-        secrets,
-    };
-    let call = guest
-        .call(async |bindings, store| v0_1::run(bindings, store, &request).await)
-        .await;
-    let refused_itself = matches!(call.result, Ok(Err(_)));
-    let result = match call.result {
-        Ok(Ok(report)) => judge(report),
-        Ok(Err(failure)) => Err(with_denials(failure, &call.denials)),
-        Err(failure) => Err(failure),
-    };
-    // What a checker reports or says itself counts; a run that was stopped, or that said nonsense, changes nothing.
-    let own_words = result.is_ok() || refused_itself;
-    if own_words
-        && let Some(state) = call.state
-        && let Err(error) = state.commit().await
-    {
-        tracing::warn!(%error, "the state of a run is lost");
-    }
-    RunOutcome {
-        result,
-        usage: call.usage,
-        logs: call.logs,
-        denials: call.denials,
-        started_at_unix_ms: call.started_at_unix_ms,
-    }
-}
-
-fn judge(report: Report) -> Result<Report, Failure> {
-    match check_report(&report) {
-        Ok(()) => Ok(report),
-        Err(reason) => Err(Failure::new(
-            FailureClass::BadOutput,
-            format!("the checker's report breaks the contract: {reason}"),
-        )),
-    }
-}
-
 /// A checker that only knows "permission denied" from a socket gets the host's sentence added.
-fn with_denials(mut failure: Failure, denials: &[String]) -> Failure {
+pub(super) fn with_denials(mut failure: Failure, denials: &[String]) -> Failure {
     if let Some(first) = denials.first()
         && !denials
             .iter()
@@ -95,90 +35,63 @@ fn with_denials(mut failure: Failure, denials: &[String]) -> Failure {
     failure
 }
 
-pub(crate) async fn describe(checker: &Checker) -> Result<Descriptor, Failure> {
-    let guest = Guest::without_authority(checker);
-    let call = guest
-        .call(async |bindings, store| v0_1::describe(bindings, store).await)
-        .await;
-    let descriptor = call.result?;
-    check_descriptor(&descriptor).map_err(|reason| {
-        Failure::new(
-            FailureClass::BadOutput,
-            format!("the checker's description breaks the contract: {reason}"),
-        )
-    })?;
-    Ok(descriptor)
+/// Everything that a call is made with.
+pub(super) struct Guest<'a> {
+    pub(super) checker: &'a Checker,
+    pub(super) grants: Arc<GrantSet>,
+    pub(super) limits: Limits,
+    pub(super) state: StateView,
+    pub(super) secrets: Arc<dyn SecretSource>,
+    pub(super) command: Option<CommandIo>,
 }
 
-pub(crate) async fn needs(checker: &Checker, config: &str) -> Result<Vec<Need>, Failure> {
-    let guest = Guest::without_authority(checker);
-    let call = guest
-        .call(async |bindings, store| v0_1::needs(bindings, store, config).await)
-        .await;
-    let needs = call.result??;
-    let bad = |reason: String| {
-        Failure::new(
-            FailureClass::BadOutput,
-            format!("the checker's needs break the contract: {reason}"),
-        )
-    };
-    if needs.len() > MAX_NEEDS {
-        return Err(bad(format!(
-            "{} of them, at most {MAX_NEEDS} are allowed",
-            needs.len()
-        )));
-    }
-    needs
-        .into_iter()
-        .map(|(grant, reason)| {
-            let grant = grant
-                .parse()
-                .map_err(|error: crate::grant::GrantError| bad(error.to_string()))?;
-            Ok(Need {
-                grant,
-                reason: reason
-                    .chars()
-                    .filter(|char| !char.is_control())
-                    .take(256)
-                    .collect(),
-            })
-        })
-        .collect()
-}
-
-struct Guest<'a> {
-    checker: &'a Checker,
-    grants: Arc<GrantSet>,
-    limits: Limits,
-    state: StateView,
-    secrets: Arc<dyn crate::host::secret::SecretSource>,
-}
-
-/// What came of one call.
-struct Call<T> {
-    result: Result<T, Failure>,
+/// What is left of a call besides its result.
+pub(super) struct Aftermath {
     usage: Usage,
-    logs: Logs,
-    denials: Vec<String>,
-    /// `None` where the store is gone.
+    pub(super) logs: Logs,
+    pub(super) denials: Vec<String>,
+    learned: Vec<Grant>,
+    /// `None` where there was no store.
     state: Option<StateView>,
     started_at_unix_ms: u64,
 }
 
+impl Aftermath {
+    /// The outcome of a run. The check's state is kept where the guest said what counts.
+    pub(super) async fn finish(self, result: Result<Report, Failure>, keeps_state: bool) -> RunOutcome {
+        if keeps_state
+            && let Some(state) = self.state
+            && let Err(error) = state.commit().await
+        {
+            tracing::warn!(%error, "the state of a run is lost");
+        }
+        RunOutcome {
+            result,
+            usage: self.usage,
+            logs: self.logs,
+            denials: self.denials,
+            learned: self.learned,
+            started_at_unix_ms: self.started_at_unix_ms,
+        }
+    }
+}
+
 impl<'a> Guest<'a> {
-    fn without_authority(checker: &'a Checker) -> Self {
+    pub(super) fn without_authority(checker: &'a Checker) -> Self {
         Self {
             checker,
             grants: Arc::default(),
             limits: Limits::default(),
             state: StateView::new(String::new(), Arc::new(NoState)),
             secrets: Arc::new(NoSecrets),
+            command: None,
         }
     }
 
-    async fn call<T, F>(self, function: F) -> Call<T>
+    /// Instantiates and calls, within the limits.
+    pub(super) async fn call<T, F>(self, function: F) -> (Result<T, Failure>, Aftermath)
     where
-        F: AsyncFnOnce(&crate::bindings::Checker, &mut Store<RunState>) -> wasmtime::Result<T>,
+        F: AsyncFnOnce(&mut Store<RunState>) -> wasmtime::Result<T>,
     {
         let engine = self.checker.engine();
         // Closed never: the semaphore lives as long as the engine.
@@ -199,26 +112,25 @@ impl<'a> Guest<'a> {
             secrets,
             memory,
             deadline,
+            self.command,
         );
         let state = match prepared {
             Ok(state) => state,
             Err(failure) => {
-                return Call {
-                    result: Err(failure),
+                let nothing = Aftermath {
                     usage: Usage::default(),
                     logs: Logs::default(),
                     denials: guard.denials(),
+                    learned: Vec::new(),
                     state: None,
                     started_at_unix_ms,
                 };
+                return (Err(failure), nothing);
             }
         };
         let mut store = store(self.checker, state, &meter, self.limits.cpu);
-        let guest = async {
-            let bindings = self.checker.bindings().instantiate_async(&mut store).await?;
-            function(&bindings, &mut store).await
-        };
-        let ended = within(self.limits.wall, Metered::new(guest, Arc::clone(&meter))).await;
+        let guest = Metered::new(function(&mut store), Arc::clone(&meter));
+        let ended = within(self.limits.wall, guest).await;
         let (host_calls, bytes_in, bytes_out) = guard.counted();
         let usage = Usage {
             cpu: meter.spent(),
@@ -246,8 +158,7 @@ impl<'a> Guest<'a> {
         };
         let data = store.into_data();
         let (lines, dropped) = data.logs.finish();
-        Call {
-            result,
+        let aftermath = Aftermath {
             usage,
             logs: Logs {
                 lines,
@@ -255,9 +166,11 @@ impl<'a> Guest<'a> {
                 stderr: data.stderr.text(),
             },
             denials: guard.denials(),
+            learned: guard.learned(),
             state: Some(data.state),
             started_at_unix_ms,
-        }
+        };
+        (result, aftermath)
     }
 }
 
@@ -305,16 +218,23 @@ fn stopped(error: &wasmtime::Error, state: &RunState, limits: &Limits) -> Failur
         );
         return Failure::new(FailureClass::Memory, message);
     }
+    // The types of a component's exports are compared when it is first called. The words are wasmtime's.
+    if error
+        .chain()
+        .any(|layer| layer.to_string().starts_with("type mismatch with"))
+    {
+        let message = format!(
+            "the checker's functions have other types than in picket:checker {CONTRACT}; build it again with the SDK"
+        );
+        return Failure::new(FailureClass::NoChecker, message);
+    }
     let root = error.root_cause().to_string();
     if root.contains("fuel allocated for hostcalls") {
         let message = "the checker handed over more than 1 MiB at once".to_owned();
         return Failure::new(FailureClass::BadOutput, message);
     }
-    if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
-        let message = format!(
-            "the checker ended its process with code {} instead of returning a report",
-            exit.0
-        );
+    if let Some(Ended(exit)) = error.downcast_ref() {
+        let message = format!("the checker ended its process {exit} instead of returning a report");
         return Failure::new(FailureClass::Crash, message);
     }
     let stderr = state.stderr.text();
@@ -336,7 +256,7 @@ fn stopped(error: &wasmtime::Error, state: &RunState, limits: &Limits) -> Failur
     Failure::new(FailureClass::Crash, message)
 }
 
-fn unix_ms() -> u64 {
+pub(super) fn unix_ms() -> u64 {
     let since = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();

@@ -118,6 +118,23 @@ pub struct RunOutcome {
     pub logs: Logs,
     /// The sentences of everything that the host refused, once each, at most 16.
     pub denials: Vec<String>,
+    /// What it used beyond its grants, where it was to [learn](crate::grant::GrantSet::learning) what it needs; as narrow as it
+    /// was used. Empty for every other run.
+    pub learned: Vec<crate::grant::Grant>,
     /// When it started, in milliseconds since 1970.
     pub started_at_unix_ms: u64,
+}
+
+impl RunOutcome {
+    /// Of a run that didn't begin.
+    pub(super) fn refused(failure: Failure) -> Self {
+        Self {
+            result: Err(failure),
+            usage: Usage::default(),
+            logs: Logs::default(),
+            denials: Vec::new(),
+            learned: Vec::new(),
+            started_at_unix_ms: super::call::unix_ms(),
+        }
+    }
 }

@@ -16,7 +16,7 @@ use crate::host::secret::SecretView;
 use crate::host::state::StateView;
 use crate::net::guard::Guard;
 use crate::wasi::SingleFiles;
-use crate::wasi::stdio::Capture;
+use crate::wasi::stdio::{Capture, CommandIo};
 
 /// Sockets, streams, pollables and look-ups that a run may have at once.
 const MAX_RESOURCES: usize = 256;
@@ -48,9 +48,10 @@ impl RunState {
         secrets: SecretView,
         memory: usize,
         deadline: Instant,
+        command: Option<CommandIo>,
     ) -> Result<Self, Failure> {
         let stderr = Capture::default();
-        let (wasi, files) = crate::wasi::context(&guard, &stderr)?;
+        let (wasi, files) = crate::wasi::context(&guard, &stderr, command)?;
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
         Ok(Self {

@@ -1,4 +1,5 @@
-//! Standard error of a guest: kept up to a limit, swallowed beyond it, never an error, so that a panic always gets out.
+//! Standard streams of guests. What is written is kept up to a limit and swallowed beyond it, never an error, so that a
+//! panic always gets out.
 
 use std::io;
 use std::pin::Pin;
@@ -7,25 +8,67 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
+use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-const KEPT: usize = 16 << 10;
+/// Bytes of standard error that are kept.
+const STDERR: usize = 16 << 10;
+/// Bytes that a guest may write at once.
+const AT_ONCE: usize = 16 << 10;
+
+/// What a command is given and where its output goes. Components of the contract have none of it.
+pub(crate) struct CommandIo {
+    /// From the program's name on.
+    pub(crate) arguments: Vec<String>,
+    pub(crate) stdin: Bytes,
+    pub(crate) stdout: Capture,
+}
+
+impl CommandIo {
+    pub(super) fn give(self, wasi: &mut WasiCtxBuilder) {
+        wasi.args(&self.arguments)
+            .stdin(MemoryInputPipe::new(self.stdin))
+            .stdout(self.stdout);
+    }
+}
 
 /// The beginning of what was written.
-#[derive(Clone, Default)]
-pub(crate) struct Capture(Arc<Mutex<Vec<u8>>>);
+#[derive(Clone)]
+pub(crate) struct Capture {
+    kept: Arc<Mutex<Vec<u8>>>,
+    limit: usize,
+}
+
+impl Default for Capture {
+    /// For standard error.
+    fn default() -> Self {
+        Self::keeping(STDERR)
+    }
+}
 
 impl Capture {
+    /// Keeps so many bytes.
+    pub(crate) fn keeping(limit: usize) -> Self {
+        Self {
+            kept: Arc::default(),
+            limit,
+        }
+    }
+
     fn keep(&self, bytes: &[u8]) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = KEPT.saturating_sub(kept.len()).min(bytes.len());
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = self.limit.saturating_sub(kept.len()).min(bytes.len());
         kept.extend_from_slice(&bytes[..room]);
     }
 
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(crate) fn text(&self) -> String {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&kept).into_owned()
+        String::from_utf8_lossy(&self.bytes()).into_owned()
     }
 }
 
@@ -56,7 +99,7 @@ impl OutputStream for Capture {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(KEPT)
+        Ok(AT_ONCE)
     }
 }
 
@@ -90,6 +133,6 @@ mod tests {
         for _ in 0..100 {
             capture.write(Bytes::from_static(&[b'x'; 1024])).unwrap();
         }
-        assert_eq!(capture.text().len(), KEPT);
+        assert_eq!(capture.text().len(), STDERR);
     }
 }

@@ -1,10 +1,11 @@
 //! Guests that use up time, or end in a way that isn't a report.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use picket_sandbox::run::{FailureClass, Limits};
 
-use crate::support::{engine, failed, guest, reported, run_guest, spec};
+use crate::support::{MemoryState, engine, failed, guest, number, reported, run_forged, run_guest, spec};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn noop_reports() {
@@ -119,4 +120,81 @@ async fn panic_tells_its_message() {
 async fn exit_is_a_crash_of_the_guest_and_not_of_the_host() {
     let outcome = run_guest("exit", spec("{}", &[])).await;
     assert!(failed(&outcome, FailureClass::Crash).contains("ended its process with code 0"));
+}
+
+#[tokio::test]
+async fn block_on_poll_is_stopped_by_its_timeout() {
+    let mut spec = spec("{}", &[]);
+    spec.limits.wall = Duration::from_millis(200);
+    let outcome = run_guest("block-on-poll", spec).await;
+    assert!(failed(&outcome, FailureClass::Timeout).contains("200ms"));
+    assert!(
+        outcome.usage.cpu < Duration::from_millis(100),
+        "{:?}",
+        outcome.usage
+    );
+}
+
+#[tokio::test]
+async fn block_on_poll_of_nothing_is_a_crash() {
+    let outcome = run_guest("block-on-poll", spec("1", &[])).await;
+    assert!(failed(&outcome, FailureClass::Crash).contains("empty poll list"));
+}
+
+/// It spins before it has a chance to say anything: whoever asks gets an answer all the same.
+#[tokio::test]
+async fn spin_in_describe_is_stopped_and_its_run_is_not_touched() {
+    let checker = guest("spin-in-describe");
+    let (described, needed) = (checker.describe().await, checker.needs("{}").await);
+    assert_eq!(described.unwrap_err().class, FailureClass::Cpu);
+    assert_eq!(needed.unwrap_err().class, FailureClass::Cpu);
+    let outcome = run_guest("spin-in-describe", spec("{}", &[])).await;
+    assert!(reported(&outcome).summary.contains("honest"));
+}
+
+#[tokio::test]
+async fn hundredth_run_is_stopped_and_every_other_one_is_honest() {
+    let checker = guest("hundredth-run");
+    let state = Arc::new(MemoryState::default());
+    let next = async || {
+        let mut spec = spec("{}", &[]);
+        spec.limits.cpu = Duration::from_millis(300);
+        spec.state = Arc::clone(&state) as Arc<_>;
+        picket_sandbox::run::run(&checker, spec).await
+    };
+    for run in 1..100 {
+        assert_eq!(number(&next().await, "runs"), f64::from(run));
+    }
+    // A run that is stopped leaves no state, so that it stands before its hundredth run for ever.
+    for _ in 0..2 {
+        failed(&next().await, FailureClass::Cpu);
+    }
+    assert_eq!(
+        state.0.lock().unwrap().get("runs").map(Vec::as_slice),
+        Some(&[99][..])
+    );
+}
+
+#[tokio::test]
+async fn random_flood_in_small_portions_is_stopped_by_its_cpu_budget() {
+    let mut spec = spec("1", &[]);
+    spec.limits.cpu = Duration::from_millis(200);
+    failed(&run_guest("random-flood", spec).await, FailureClass::Cpu);
+}
+
+/// The clock runs from the first instruction to the last, whichever function that is in.
+#[tokio::test]
+async fn start_realloc_and_post_return_are_within_the_cpu_budget() {
+    let limited = || {
+        let mut spec = spec("{}", &[]);
+        spec.limits.cpu = Duration::from_millis(200);
+        spec
+    };
+    for outcome in [
+        run_forged("start-spin", limited()).await,
+        run_forged("realloc-spin", limited()).await,
+        run_forged("post-return-spin", limited()).await,
+    ] {
+        failed(&outcome, FailureClass::Cpu);
+    }
 }

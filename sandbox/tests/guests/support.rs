@@ -9,6 +9,7 @@ use picket_sandbox::engine::{EngineConfig, SandboxEngine};
 use picket_sandbox::grant::GrantSet;
 use picket_sandbox::host::secret::{Secret, SecretError, SecretSource};
 use picket_sandbox::host::state::{StateError, StateStore, Values};
+use picket_sandbox::net::resolve::Resolver;
 use picket_sandbox::report::Report;
 use picket_sandbox::run::{FailureClass, Limits, RunOutcome, RunSpec, run};
 
@@ -40,6 +41,22 @@ pub(crate) fn guest_path(name: &str) -> PathBuf {
 
 pub(crate) fn guest(name: &str) -> Checker {
     Checker::load_file(engine(), &guest_path(name), None).unwrap()
+}
+
+/// A guest of the crate `picket-forged`.
+pub(crate) fn forged(name: &str) -> Checker {
+    let bytes = picket_forged::guest(name).expect("there is a guest of that name");
+    Checker::load(engine(), &bytes, None).unwrap()
+}
+
+/// An engine of the test's own, whose look-ups are answered by this resolver.
+pub(crate) fn engine_with(resolver: Arc<dyn Resolver>) -> SandboxEngine {
+    let config = EngineConfig {
+        concurrent_runs: 4,
+        resolver,
+        ..EngineConfig::default()
+    };
+    SandboxEngine::new(config).unwrap()
 }
 
 /// State in memory, with one value per check.
@@ -87,6 +104,10 @@ pub(crate) fn spec(config: &str, grants: &[&str]) -> RunSpec {
 
 pub(crate) async fn run_guest(name: &str, spec: RunSpec) -> RunOutcome {
     run(&guest(name), spec).await
+}
+
+pub(crate) async fn run_forged(name: &str, spec: RunSpec) -> RunOutcome {
+    run(&forged(name), spec).await
 }
 
 /// The run failed in this class; gives its sentence.

@@ -55,29 +55,8 @@ impl Installation {
         listen: &str,
         endpoint: &str,
     ) -> anyhow::Result<Agent> {
-        let folder = self.folder().join(format!("{tenant}-{name}"));
-        command(
-            "agent-host",
-            &[
-                "init",
-                "--tenant",
-                tenant,
-                "--name",
-                name,
-                "--dir",
-                path(&folder)?,
-                "--listen",
-                listen,
-            ],
-        )?;
-        let agent = Agent {
-            tenant: tenant.to_owned(),
-            name: name.to_owned(),
-            folder,
-            endpoint: endpoint.to_owned(),
-            logs: self.folder().to_path_buf(),
-            process: None,
-        };
+        let mut agent = Agent::init(self.folder(), tenant, name, listen)?;
+        endpoint.clone_into(&mut agent.endpoint);
         let bundle = self.folder().join(format!("{tenant}-{name}.json"));
         self.platform_command(&[
             "agent",
@@ -97,15 +76,46 @@ impl Installation {
             "--unreachable-after",
             options.unreachable_after,
         ])?;
-        command(
-            "agent-host",
-            &["enroll", path(&bundle)?, "--config", path(&agent.config())?],
-        )?;
+        agent.enroll(&bundle)?;
         Ok(agent)
     }
 }
 
 impl Agent {
+    /// Makes an agent's folder, with its key in it, below `folder`, where its log will be too.
+    pub(crate) fn init(folder: &Path, tenant: &str, name: &str, listen: &str) -> anyhow::Result<Self> {
+        let own = folder.join(format!("{tenant}-{name}"));
+        command(
+            "agent-host",
+            &[
+                "init",
+                "--tenant",
+                tenant,
+                "--name",
+                name,
+                "--dir",
+                path(&own)?,
+                "--listen",
+                listen,
+            ],
+        )?;
+        Ok(Self {
+            tenant: tenant.to_owned(),
+            name: name.to_owned(),
+            folder: own,
+            endpoint: listen.to_owned(),
+            logs: folder.to_path_buf(),
+            process: None,
+        })
+    }
+
+    /// Installs the certificate that came for it.
+    pub(crate) fn enroll(&self, bundle: &Path) -> anyhow::Result<()> {
+        let config = self.config();
+        let arguments = ["enroll", path(bundle)?, "--config", path(&config)?];
+        command("agent-host", &arguments).map(|_| ())
+    }
+
     /// Its configuration file.
     #[must_use]
     pub fn config(&self) -> PathBuf {
@@ -120,6 +130,15 @@ impl Agent {
     /// Drops a test guest in.
     pub fn install_guest(&self, name: &str) -> anyhow::Result<()> {
         self.install(&programs::guest(name)?, name)
+    }
+
+    /// Drops a component in that isn't in any file.
+    pub fn install_component(&self, name: &str, component: &[u8]) -> anyhow::Result<()> {
+        let part = self.folder.join(format!("{name}.part"));
+        std::fs::write(&part, component)?;
+        self.install(&part, name)?;
+        std::fs::remove_file(part)?;
+        Ok(())
     }
 
     /// Copies beside and renames, as an installer should: the agent never sees half a file.

@@ -24,6 +24,7 @@ fn run(lines: &[&str]) -> RunState {
         SecretView::new(guard, Arc::new(NoSecrets)),
         1 << 20,
         Instant::now() + Duration::from_secs(10),
+        None,
     )
     .unwrap()
 }

@@ -14,9 +14,34 @@ mod bindings {
     });
 }
 
+mod of_wasi {
+    #![allow(missing_docs, clippy::all, reason = "generated code")]
+    wit_bindgen::generate!({
+        inline: "
+            package guest:kit;
+            world wasi {
+                import wasi:clocks/monotonic-clock@0.2.12;
+                import wasi:clocks/wall-clock@0.2.12;
+                import wasi:filesystem/preopens@0.2.12;
+                import wasi:filesystem/types@0.2.12;
+                import wasi:io/poll@0.2.12;
+                import wasi:random/random@0.2.12;
+                import wasi:sockets/instance-network@0.2.12;
+                import wasi:sockets/ip-name-lookup@0.2.12;
+                import wasi:sockets/tcp-create-socket@0.2.12;
+            }
+        ",
+        path: "../../../wit",
+        world: "guest:kit/wasi",
+        generate_all,
+    });
+}
+
 pub use bindings::exports::picket::checker::check::{Descriptor, Error, Guest, Need, Report, Request};
 pub use bindings::picket::checker as wit;
 pub use bindings::*;
+/// WASI without a standard library in between.
+pub use of_wasi::wasi;
 
 use bindings::picket::checker::types::{ErrorKind, Metric, Status};
 
@@ -56,9 +81,17 @@ pub fn failed(error: &dyn std::fmt::Display) -> Error {
     }
 }
 
-/// The configuration, where it is a bare number.
+/// All numbers in the configuration, in order: a bare number, or the values of a JSON object.
+pub fn numbers(config: &str) -> Vec<u64> {
+    config
+        .split(|char: char| !char.is_ascii_digit())
+        .filter_map(|digits| digits.parse().ok())
+        .collect()
+}
+
+/// The first number in the configuration.
 pub fn number(config: &str) -> Option<u64> {
-    config.trim().parse().ok()
+    numbers(config).first().copied()
 }
 
 /// What every guest says of itself.

@@ -1,21 +1,18 @@
-//! Asks for a gibibyte of random bytes at once.
+//! Asks for a gibibyte of random bytes at once, or for a little without end.
 
 #![cfg(target_family = "wasm")]
 
+use guest_kit::wasi::random::random::get_random_bytes;
 use guest_kit::{Error, Report, Request, ok};
 
-mod bindings {
-    #![allow(missing_docs, clippy::all, reason = "generated code")]
-    wit_bindgen::generate!({
-        inline: "package guest:random-flood; world flood { import wasi:random/random@0.2.12; }",
-        path: "../../../wit",
-        world: "guest:random-flood/flood",
-        generate_all,
-    });
-}
-
-fn run(_request: &Request) -> Result<Report, Error> {
-    let bytes = bindings::wasi::random::random::get_random_bytes(1 << 30);
+/// With the configuration 1 it asks for no more at once than it may, and never stops.
+fn run(request: &Request) -> Result<Report, Error> {
+    if guest_kit::number(&request.config) == Some(1) {
+        loop {
+            std::hint::black_box(get_random_bytes(64 << 10));
+        }
+    }
+    let bytes = get_random_bytes(1 << 30);
     Ok(ok(&format!("got {} bytes", bytes.len())))
 }
 

@@ -1,12 +1,13 @@
 //! Measurements, each beside a peer or a limit in the same run.
 //!
-//! `cargo xtask bench skeleton` builds this optimised and runs it. CPU is what the kernel accounts to a process, which
+//! `cargo xtask bench NAME` builds this optimised and runs it. CPU is what the kernel accounts to a process, which
 //! holds on a busy machine too; times of the clock are medians of several runs.
 
 #![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
 
 mod process;
 mod rows;
+mod sandbox;
 mod skeleton;
 
 use std::process::ExitCode;
@@ -27,6 +28,8 @@ struct Arguments {
 enum Name {
     /// A check, a poll, an idle agent, a start: the whole road
     Skeleton,
+    /// A check in the sandbox, beside the same without one and beside a process
+    Sandbox,
 }
 
 #[tokio::main]
@@ -34,6 +37,7 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let measured = match arguments.name {
         Name::Skeleton => skeleton::measure().await,
+        Name::Sandbox => sandbox::measure().await,
     };
     match measured {
         Ok(rows) if arguments.json => println!("{}", rows::json(&rows)),

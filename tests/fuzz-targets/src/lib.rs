@@ -1,0 +1,32 @@
+//! What is fuzzed, as functions of bytes. A target panics where a promise is broken; what it is given may be anything.
+//!
+//! libFuzzer calls them through the shims in `fuzz/` (`cargo xtask fuzz NAME`); `tests/seeds.rs` calls them with the seeds
+//! in `fuzz/corpus/` and with some thousand changes of these, so that they are tried without a fuzzer too.
+
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a target says by a panic what it found"
+)]
+
+mod component;
+mod config;
+mod grant;
+mod report;
+mod spool;
+
+pub use component::component;
+pub use config::config;
+pub use grant::grant;
+pub use report::report;
+pub use spool::spool;
+
+/// Every target by its name, which is also that of its seeds' folder and of its shim.
+pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+    ("component", component),
+    ("config", config),
+    ("grant", grant),
+    ("report", report),
+    ("spool", spool),
+];

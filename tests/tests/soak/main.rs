@@ -1,0 +1,93 @@
+//! Every hostile guest on one agent for a minute, beside fifty honest checks, each of them every second.
+//!
+//! A program of its own, for it takes more than a minute, most of which it waits: test runners run it beside others. Its
+//! bounds are those that a busy machine with two cores holds: they tell an agent that suffers from one that doesn't, and
+//! not a quick machine from a slow one.
+
+mod checks;
+mod verdict;
+
+use std::time::{Duration, Instant};
+
+use picket_tests::alone::{Alone, Dialled};
+use picket_tests::resources;
+use picket_tests::servers::Nginx;
+use picket_tests::wait;
+
+/// How long everything runs before it is looked at first: compiling is over then, and pools have grown.
+const WARM_UP: Duration = Duration::from_secs(10);
+const SOAK: Duration = Duration::from_secs(50);
+/// What resident memory may have gained in the minute.
+const GROWTH: u64 = 32 << 20;
+
+/// The agent's memory and descriptors when it has the least of them.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    resident: u64,
+    descriptors: usize,
+}
+
+/// The least of a few seconds: runs come and go, and what matters is what stays.
+async fn sample(process: u32) -> anyhow::Result<Sample> {
+    let mut least = Sample {
+        resident: u64::MAX,
+        descriptors: usize::MAX,
+    };
+    for _ in 0..100 {
+        least.resident = least.resident.min(resources::resident(process)?);
+        least.descriptors = least.descriptors.min(resources::descriptors(process)?);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(least)
+}
+
+/// Asks the agent what it is, over and over until the time is over, and counts the answers.
+async fn describe_until(end: Instant, gateway: &mut Dialled) -> anyhow::Result<usize> {
+    let mut answers = 0;
+    while Instant::now() < end {
+        let answer = tokio::time::timeout(Duration::from_secs(10), gateway.describe()).await??;
+        assert!(answer.checks.len() >= checks::HONEST, "{}", answer.checks.len());
+        answers += 1;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    Ok(answers)
+}
+
+#[tokio::test]
+async fn hostile_guests_disturb_nobody_for_a_minute() -> anyhow::Result<()> {
+    let mut alone = Alone::new()?;
+    let nginx = Nginx::start(alone.folder()).await?;
+    let hostile = checks::install(&alone.agent, &nginx)?;
+    alone.agent.start()?;
+    let process = alone.agent.process()?.id();
+    let mut gateway = alone.dial().await?;
+    // It listens before all components are compiled; the minute begins when the last check is there.
+    let end = Instant::now() + wait::DEADLINE;
+    while gateway.describe().await?.checks.len() < checks::HONEST + hostile.len() {
+        assert!(Instant::now() < end, "not all checks are there");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+
+    let began = verdict::unix_ms();
+    describe_until(Instant::now() + WARM_UP, &mut gateway).await?;
+    let before = sample(process).await?;
+    let answers = describe_until(Instant::now() + SOAK, &mut gateway).await?;
+    let ended = verdict::unix_ms();
+    let after = sample(process).await?;
+
+    let results = gateway.results().await?;
+    verdict::honest_checks_were_on_time_and_well(&results, began, ended);
+    verdict::hostile_checks_came_to_what_they_must(&results, &hostile);
+    // Twice a second was asked; a tenth of that is an agent that answers, on a machine that does other things as well.
+    assert!(answers >= 10, "{answers} answers in {SOAK:?}");
+    assert!(
+        after.resident <= before.resident + GROWTH,
+        "{after:?}, and {before:?} after the first seconds"
+    );
+    assert!(
+        after.descriptors <= before.descriptors + 2,
+        "{after:?}, and {before:?} after the first seconds"
+    );
+    assert_eq!(resources::children(process)?, [] as [u32; 0]);
+    alone.agent.stop()
+}
