@@ -92,7 +92,7 @@ impl App {
             path: state_dir,
             source,
         })?;
-        let secrets = Arc::new(FileSecrets::new(&config.secrets_dir));
+        let secrets = Arc::new(FileSecrets::new(&config.secrets_dir).with_credentials_of_this_service());
         let executor = Executor::new(config.limits.clone(), Arc::new(state), secrets, guests.handle());
         let runner = Runner::new(
             Arc::clone(&inventory.checks),

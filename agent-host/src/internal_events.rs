@@ -259,6 +259,14 @@ pub(crate) fn spool_unreadable(error: &io::Error) {
     error!(%error, "the spool can't be read");
 }
 
+pub(crate) fn secret_is_twice(name: &str, folder: &Path) {
+    warn!(
+        name,
+        secrets_dir = %folder.display(),
+        "a secret is a credential of the service and a file, and they differ; the credential is used, remove the file"
+    );
+}
+
 pub(crate) fn identity_loaded(identity: &Identity) {
     let not_after = identity.verified().not_after();
     gauge!("picket_agent_certificate_expiry_seconds").set(not_after.as_secs() as f64);

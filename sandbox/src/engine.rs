@@ -5,6 +5,7 @@ mod epoch;
 pub(crate) mod limits;
 mod services;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -47,10 +48,13 @@ pub struct EngineConfig {
     pub resolver: Arc<dyn Resolver>,
     /// Roots (DER) that are trusted besides those of the platform.
     pub extra_roots: Vec<Vec<u8>>,
+    /// The socket of the D-Bus on which systemd tells of services. Environment variables aren't looked at.
+    pub system_bus: PathBuf,
 }
 
 impl Default for EngineConfig {
-    /// 32 runs, 64 MiB each, native code that is compiled in this process, the system's resolver, the platform's roots.
+    /// 32 runs, 64 MiB each, native code that is compiled in this process, the system's resolver, the platform's roots,
+    /// the usual place of the bus.
     fn default() -> Self {
         Self {
             concurrent_runs: 32,
@@ -60,6 +64,7 @@ impl Default for EngineConfig {
             compiler: Compiler::InProcess,
             resolver: Arc::new(SystemResolver::default()),
             extra_roots: Vec::new(),
+            system_bus: PathBuf::from("/run/dbus/system_bus_socket"),
         }
     }
 }
@@ -145,7 +150,11 @@ impl SandboxEngine {
                 runs: Arc::new(Semaphore::new(config.concurrent_runs as usize)),
                 concurrent_runs: config.concurrent_runs,
                 memory: config.memory,
-                services: Arc::new(Services::new(config.resolver, config.extra_roots)),
+                services: Arc::new(Services::new(
+                    config.resolver,
+                    config.extra_roots,
+                    config.system_bus,
+                )),
             }),
         })
     }

@@ -124,7 +124,7 @@ pub enum Grant {
     Secret(String),
     /// `secret-reveal:NAME`: the checker may have its bytes, and what `secret:NAME` allows.
     SecretReveal(String),
-    /// `read:PATH`: a directory, with all that is beneath it.
+    /// `read:PATH`: a directory with all that is beneath it, or a single regular file.
     Read(PathBuf),
 }
 

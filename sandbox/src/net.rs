@@ -2,6 +2,7 @@
 
 pub(crate) mod certificate;
 pub(crate) mod connect;
+pub(crate) mod counted;
 pub(crate) mod guard;
 mod learn;
 pub mod resolve;

@@ -2,7 +2,9 @@
 //! commands; sockets and files only as granted.
 
 pub(crate) mod exit;
+mod files;
 mod names;
+mod sockets;
 pub(crate) mod stdio;
 
 use std::net::SocketAddr;
@@ -10,11 +12,13 @@ use std::sync::Arc;
 
 use wasmtime::component::Linker;
 use wasmtime_wasi::sockets::SocketAddrUse;
-use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
 use crate::grant::Protocol;
 use crate::net::guard::Guard;
-use crate::run::{Failure, FailureClass, RunState};
+use crate::run::{Failure, RunState};
+
+pub(crate) use files::SingleFiles;
 
 /// Bytes that one call for random ones may ask for.
 const MAX_RANDOM: u64 = 64 << 10;
@@ -23,9 +27,11 @@ pub(crate) fn add_to_linker(linker: &mut Linker<RunState>) -> wasmtime::Result<(
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     linker.allow_shadowing(true);
     names::add_to_linker(linker)?;
+    sockets::add_to_linker(linker)?;
+    files::add_to_linker(linker)?;
     exit::add_to_linker(linker)?;
     linker.allow_shadowing(false);
-    Ok(())
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
 }
 
 /// The context of one run.
@@ -36,7 +42,7 @@ pub(crate) fn context(
     guard: &Arc<Guard>,
     stderr: &stdio::Capture,
     command: Option<stdio::CommandIo>,
-) -> Result<WasiCtx, Failure> {
+) -> Result<(WasiCtx, SingleFiles), Failure> {
     let mut wasi = WasiCtxBuilder::new();
     wasi.stderr(stderr.clone())
         .max_random_size(MAX_RANDOM)
@@ -52,10 +58,8 @@ pub(crate) fn context(
         let allowed = allows_socket(&guard_of_sockets, address, purpose);
         Box::pin(std::future::ready(allowed))
     });
-    for path in guard.grants().readable() {
-        preopen(&mut wasi, path)?;
-    }
-    Ok(wasi.build())
+    let files = files::grant(&mut wasi, guard.grants())?;
+    Ok((wasi.build(), files))
 }
 
 fn allows_socket(guard: &Guard, address: SocketAddr, purpose: SocketAddrUse) -> bool {
@@ -80,24 +84,6 @@ fn allows_socket(guard: &Guard, address: SocketAddr, purpose: SocketAddrUse) -> 
 /// A port that was chosen could be one that a service of the machine wants: whoever may send nothing gets any free one.
 fn allows_bind(guard: &Guard, protocol: Protocol, address: SocketAddr) -> bool {
     address.ip().is_unspecified() && (address.port() == 0 || guard.grants().any_of(protocol))
-}
-
-fn preopen(wasi: &mut WasiCtxBuilder, path: &std::path::Path) -> Result<(), Failure> {
-    let unsupported = |reason: String| {
-        Failure::new(
-            FailureClass::Unsupported,
-            format!("read:{} is granted, but {reason}", path.display()),
-        )
-    };
-    let metadata = std::fs::metadata(path).map_err(|error| unsupported(error.to_string()))?;
-    if !metadata.is_dir() {
-        return Err(unsupported(
-            "it isn't a directory: grant the directory that it is in".to_owned(),
-        ));
-    }
-    wasi.preopened_dir(path, path.to_string_lossy(), FsPerms::ReadOnly)
-        .map_err(|error| unsupported(format!("{error:#}")))?;
-    Ok(())
 }
 
 #[cfg(test)]

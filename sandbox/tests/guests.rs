@@ -11,18 +11,26 @@
 #[path = "guests/support.rs"]
 mod support;
 
+#[path = "guests/bytes.rs"]
+mod bytes;
 #[path = "guests/computing.rs"]
 mod computing;
 #[path = "guests/dishonest.rs"]
 mod dishonest;
+#[path = "guests/files.rs"]
+mod files;
 #[path = "guests/http.rs"]
 mod http;
 #[path = "guests/network.rs"]
 mod network;
 #[path = "guests/saying.rs"]
 mod saying;
+#[path = "guests/secrets.rs"]
+mod secrets;
 #[path = "guests/taking.rs"]
 mod taking;
+#[path = "guests/wasi_http.rs"]
+mod wasi_http;
 
 use std::collections::BTreeSet;
 
@@ -30,12 +38,16 @@ use std::collections::BTreeSet;
 #[test]
 fn every_guest_has_a_test() {
     let sources = [
+        include_str!("guests/bytes.rs"),
         include_str!("guests/computing.rs"),
         include_str!("guests/dishonest.rs"),
+        include_str!("guests/files.rs"),
         include_str!("guests/http.rs"),
         include_str!("guests/network.rs"),
         include_str!("guests/saying.rs"),
+        include_str!("guests/secrets.rs"),
         include_str!("guests/taking.rs"),
+        include_str!("guests/wasi_http.rs"),
         include_str!("lines.rs"),
         include_str!("loading.rs"),
     ];

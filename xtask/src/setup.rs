@@ -37,6 +37,14 @@ pub(crate) const TO_TEST: &[Need] = &[
         package: "openssl",
     },
     Need {
+        program: "dbus-daemon",
+        package: "dbus-daemon",
+    },
+    Need {
+        program: "ip",
+        package: "iproute2",
+    },
+    Need {
         program: "script",
         package: "bsdutils",
     },

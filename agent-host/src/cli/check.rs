@@ -275,7 +275,7 @@ fn executor(config: &AgentConfig) -> Result<Executor, CliError> {
         path: config.data_dir.join("state"),
         source,
     })?;
-    let secrets = Arc::new(FileSecrets::new(&config.secrets_dir));
+    let secrets = Arc::new(FileSecrets::new(&config.secrets_dir).with_credentials_of_this_service());
     let guests = tokio::runtime::Handle::current();
     Ok(Executor::new(
         config.limits.clone(),

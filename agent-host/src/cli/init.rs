@@ -102,7 +102,7 @@ checkers_dir = "checkers"
 # Drop *.toml with checks here; no restart is needed.
 checks_dir = "checks.d"
 identity_dir = "identity"
-# One file for each secret, readable by this user alone.
+# One file for each secret, readable by this user alone. A credential of the service (systemd's LoadCredential=) goes first.
 secrets_dir = "secrets"
 
 [spool]

@@ -305,6 +305,8 @@ const OWN: [&str; 8] = [
     "host-facts",
 ];
 const WASI: [&str; 6] = ["cli", "clocks", "filesystem", "io", "random", "sockets"];
+/// A checker asks others, and answers nobody.
+const HTTP: [&str; 2] = ["types", "outgoing-handler"];
 
 fn check_import(name: &str) -> Result<(), LoadError> {
     let unknown = |hint: &str| {
@@ -326,7 +328,8 @@ fn check_import(name: &str) -> Result<(), LoadError> {
         };
     }
     match package.strip_prefix("wasi:") {
-        Some("http") => unknown(" yet; use picket:checker/http, which the SDK offers"),
+        Some("http") if HTTP.contains(&interface) && version.starts_with("0.2.") => Ok(()),
+        Some("http") => unknown("; of wasi:http it offers outgoing-handler and types of WASI 0.2"),
         Some(part) if WASI.contains(&part) && version.starts_with("0.2.") => Ok(()),
         Some(part) if WASI.contains(&part) => unknown("; it offers WASI 0.2"),
         _ => unknown("; a checker imports only WASI 0.2 and picket:checker"),
@@ -378,9 +381,11 @@ mod tests {
     #[test]
     fn imports_that_are_not_offered_are_named() {
         check_import("wasi:sockets/tcp@0.2.3").unwrap();
+        check_import("wasi:http/outgoing-handler@0.2.0").unwrap();
         check_import("picket:checker/log@0.1.0").unwrap();
         for (import, words) in [
-            ("wasi:http/outgoing-handler@0.2.0", "picket:checker/http"),
+            ("wasi:http/incoming-handler@0.2.0", "outgoing-handler and types"),
+            ("wasi:http/outgoing-handler@0.3.0", "outgoing-handler and types"),
             ("wasi:sockets/types@0.3.0", "WASI 0.2"),
             ("evil:host/shell@1.0.0", "only WASI 0.2"),
             ("picket:checker/shell@0.1.0", "update the agent"),

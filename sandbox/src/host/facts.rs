@@ -1,4 +1,5 @@
-//! `picket:checker/host-facts`: what the agent's own machine says of itself, from `/proc` and `/sys`.
+//! `picket:checker/host-facts`: what the agent's own machine says of itself, from `/proc` and `/sys`; services
+//! from systemd.
 //!
 //! Each part is a pure parser of the kernel's text, and a small function that reads the files. Reading happens where
 //! blocking is allowed: a hanging network file system must not hold up the runtime.
@@ -9,6 +10,7 @@ pub(crate) mod interface;
 pub(crate) mod memory;
 pub(crate) mod pressure;
 pub(crate) mod process;
+pub(crate) mod service;
 pub(crate) mod uptime;
 
 use std::path::Path;
@@ -37,17 +39,6 @@ where
     tokio::task::spawn_blocking(read)
         .await
         .map_err(|error| FactError::Other(error.to_string()))?
-}
-
-/// What systemd says is only to be had over D-Bus or by running a program, and an agent does neither.
-pub(crate) async fn services(guard: &Guard) -> Result<(), FactError> {
-    let unsupported = || {
-        Err(FactError::Unsupported(
-            "services need the service manager's D-Bus interface, which this agent doesn't speak yet"
-                .to_owned(),
-        ))
-    };
-    read(guard, FactKind::Services, unsupported).await
 }
 
 fn text(path: impl AsRef<Path>) -> Result<String, FactError> {

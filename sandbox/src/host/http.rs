@@ -1,17 +1,22 @@
 //! `picket:checker/http`: one request over a connection of its own, with phases and certificates.
 
 mod exchange;
+mod outgoing;
 mod request;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+pub(crate) use outgoing::{Outgoing, context as outgoing_context};
 
 use crate::engine::Services;
 use crate::grant::Protocol;
 use crate::host::secret::{Refusal as SecretRefusal, SecretView};
 use crate::host::tls::{ClientIdentity, identity};
 use crate::net::connect::connect;
+use crate::net::counted::Counted;
 use crate::net::guard::{Guard, Refusal};
 use crate::net::tls::{Options, Session, TlsError, Trust, handshake};
 
@@ -103,7 +108,7 @@ struct Known {
 
 /// What one run's requests share.
 pub(crate) struct Client<'a> {
-    pub(crate) guard: &'a Guard,
+    pub(crate) guard: &'a Arc<Guard>,
     pub(crate) services: &'a Services,
     pub(crate) secrets: &'a SecretView,
     pub(crate) deadline: Instant,
@@ -179,7 +184,7 @@ impl Client<'_> {
             .map_or_else(|_| target.host.to_string(), |peer| peer.to_string());
         known.peer = Some(peer.clone());
 
-        let sent = request.body.as_ref().map_or(0, |body| body.len() as u64);
+        let stream = Counted::new(stream, Arc::clone(self.guard));
         let mut answer = if target.tls {
             let options = Options {
                 server_name: request.server_name.unwrap_or_else(|| target.server_name()),
@@ -196,7 +201,6 @@ impl Client<'_> {
         } else {
             exchange::exchange(stream, false, message, request.max_body.min(MAX_BODY), phases).await?
         };
-        self.guard.count_bytes(answer.body.len() as u64, sent);
         answer.peer = peer;
         answer.tls = known.tls.take();
         answer.phases.total = began.elapsed();

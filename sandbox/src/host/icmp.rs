@@ -62,10 +62,14 @@ pub(crate) async fn echo(guard: &Guard, train: Train) -> Result<(IpAddr, Vec<Out
     for sequence in 0..u16::try_from(train.count).unwrap_or(u16::MAX) {
         let began = Instant::now();
         let outcome = one(&socket, sequence, &train).await?;
-        if matches!(outcome, Outcome::Reply(_)) {
-            guard.count_bytes(train.payload.into(), 0);
-        }
-        guard.count_bytes(0, train.payload.into());
+        let received = if matches!(outcome, Outcome::Reply(_)) {
+            train.payload
+        } else {
+            0
+        };
+        guard
+            .count_bytes(received as usize, train.payload as usize)
+            .map_err(io::Error::other)?;
         outcomes.push(outcome);
         let last = sequence as usize + 1 == train.count as usize;
         if !last {
@@ -160,6 +164,84 @@ mod tests {
                 assert!(sentence.contains("ping_group_range"), "{sentence}");
             }
             Err(other) => panic!("{other}"),
+        }
+    }
+
+    /// Runs one of the ignored tests below where the machine is as it needs it: in a network of its own, with a range of
+    /// groups that may ping, and with or without the capability to open raw sockets.
+    fn in_a_network_with(ping_group_range: &str, raw: bool, test: &str) {
+        let script = format!(
+            "ip link set lo up && echo '{ping_group_range}' > /proc/sys/net/ipv4/ping_group_range && exec \"$@\""
+        );
+        let mut command = std::process::Command::new("unshare");
+        if !rustix::process::geteuid().is_root() {
+            command.args(["--user", "--map-root-user"]);
+        }
+        command.args(["--net", "--", "sh", "-c", &script, "sh"]);
+        if !raw {
+            command.args(["setpriv", "--bounding-set=-net_raw", "--inh-caps=-net_raw", "--"]);
+        }
+        let output = command
+            .arg(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                &format!("host::icmp::tests::{test}"),
+                "--ignored",
+                "--nocapture",
+            ])
+            .output()
+            .unwrap();
+        let said = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    }
+
+    #[test]
+    fn a_ping_socket_is_used_where_the_group_is_in_the_range() {
+        in_a_network_with("0 0", false, "both_families_answer");
+    }
+
+    #[test]
+    fn a_raw_socket_is_used_where_only_the_capability_is_there() {
+        in_a_network_with("1 0", true, "both_families_answer");
+    }
+
+    #[test]
+    fn without_either_the_sentence_has_the_line_to_write() {
+        in_a_network_with("1 0", false, "neither_is_permitted");
+    }
+
+    #[tokio::test]
+    #[ignore = "runs in a network of its own, started by the tests above"]
+    async fn both_families_answer() {
+        for address in ["127.0.0.1", "::1"] {
+            let guard = guard(&["icmp:localhost"]);
+            let (_, outcomes) = echo(&guard, train(address)).await.unwrap();
+            let replies = outcomes
+                .iter()
+                .filter(|outcome| matches!(outcome, Outcome::Reply(_)))
+                .count();
+            assert_eq!(replies, 2, "{address}: {outcomes:?}");
+            assert_eq!(guard.counted(), (0, 112, 112));
+        }
+    }
+
+    #[tokio::test]
+    #[ignore = "runs in a network of its own, started by the tests above"]
+    async fn neither_is_permitted() {
+        for address in ["127.0.0.1", "::1"] {
+            let Err(EchoError::NotPermitted(sentence)) =
+                echo(&guard(&["icmp:localhost"]), train(address)).await
+            else {
+                panic!("{address}: expected a refusal");
+            };
+            assert!(
+                sentence.contains("`net.ipv4.ping_group_range = 0 2147483647`") && sentence.contains("(1 0)"),
+                "{sentence}"
+            );
         }
     }
 

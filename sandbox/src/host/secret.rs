@@ -1,4 +1,7 @@
 //! `picket:checker/secret`: secrets by reference, so that most checkers never see one.
+//!
+//! What the host can't keep is what a server makes of a secret: one that echoes the headers that it gets shows them to the
+//! checker. A check's grants are to name no other hosts than those that the secret is for.
 
 use std::fmt;
 use std::sync::Arc;

@@ -27,6 +27,13 @@ pub(crate) enum Refusal {
     Invalid(String),
 }
 
+/// The run has moved more bytes than it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it moved more than {} MiB over the network, which is its limit", self.limit >> 20)]
+pub(crate) struct BytesSpent {
+    limit: u64,
+}
+
 /// One run's grants, the addresses that its look-ups returned, and what was refused and counted.
 pub(crate) struct Guard {
     grants: Arc<GrantSet>,
@@ -36,6 +43,8 @@ pub(crate) struct Guard {
     calls: AtomicU64,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
+    /// In and out together.
+    byte_limit: u64,
     learning: Option<Learning>,
 }
 
@@ -63,7 +72,14 @@ impl Guard {
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             learning,
+            byte_limit: u64::MAX,
         }
+    }
+
+    /// The same, with a limit on the bytes that the run may move, in and out together.
+    pub(crate) fn moving_at_most(mut self, bytes: u64) -> Self {
+        self.byte_limit = bytes;
+        self
     }
 
     /// What a run that learns has used beyond its grants; nothing of any other run.
@@ -100,9 +116,21 @@ impl Guard {
         self.calls.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn count_bytes(&self, received: u64, sent: u64) {
-        self.bytes_in.fetch_add(received, Ordering::Relaxed);
-        self.bytes_out.fetch_add(sent, Ordering::Relaxed);
+    /// Counts what was moved already. An error is final: every later count gives it too.
+    pub(crate) fn count_bytes(&self, received: usize, sent: usize) -> Result<(), BytesSpent> {
+        self.bytes_in.fetch_add(received as u64, Ordering::Relaxed);
+        self.bytes_out.fetch_add(sent as u64, Ordering::Relaxed);
+        self.within_bytes()
+    }
+
+    pub(crate) fn within_bytes(&self) -> Result<(), BytesSpent> {
+        let (_, received, sent) = self.counted();
+        if received.saturating_add(sent) > self.byte_limit {
+            return Err(BytesSpent {
+                limit: self.byte_limit,
+            });
+        }
+        Ok(())
     }
 
     /// Calls, bytes in, bytes out.
@@ -320,6 +348,16 @@ mod tests {
             guard.lookup("secrets.evil.example").await,
             Err(Refusal::Denied(_))
         ));
+    }
+
+    #[test]
+    fn bytes_beyond_the_limit_are_counted_and_refused_for_good() {
+        let guard = guard(&[], &[]).moving_at_most(3 << 20);
+        guard.count_bytes(1 << 20, 2 << 20).unwrap();
+        let spent = guard.count_bytes(1, 0).unwrap_err().to_string();
+        assert!(spent.contains("more than 3 MiB"), "{spent}");
+        assert!(guard.within_bytes().is_err());
+        assert_eq!(guard.counted(), (0, (1 << 20) + 1, 2 << 20));
     }
 
     #[tokio::test]

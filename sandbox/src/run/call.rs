@@ -98,7 +98,8 @@ impl<'a> Guest<'a> {
         let _place = engine.runs().acquire().await;
         let started = Instant::now();
         let started_at_unix_ms = unix_ms();
-        let guard = Arc::new(Guard::new(self.grants, Arc::clone(&engine.services().resolver)));
+        let guard = Guard::new(self.grants, Arc::clone(&engine.services().resolver));
+        let guard = Arc::new(guard.moving_at_most(self.limits.bytes));
         let meter = Arc::new(CpuMeter::default());
         let secrets = SecretView::new(Arc::clone(&guard), self.secrets);
         let memory = self.limits.memory.min(engine.memory());
@@ -140,6 +141,11 @@ impl<'a> Guest<'a> {
             bytes_out,
         };
         let result = match ended {
+            // Whatever it made of it: a checker that moves this much does something else than checking.
+            _ if let Err(spent) = guard.within_bytes() => Err(Failure::new(
+                FailureClass::BadOutput,
+                format!("the checker was stopped: {spent}"),
+            )),
             None => Err(Failure::new(
                 FailureClass::Timeout,
                 format!(
@@ -179,7 +185,8 @@ fn store(checker: &Checker, state: RunState, meter: &Arc<CpuMeter>, cpu: Duratio
     store.set_max_component_handles(MAX_HANDLES);
     store.set_epoch_deadline(1);
     let meter = Arc::clone(meter);
-    store.epoch_deadline_callback(move |_| {
+    store.epoch_deadline_callback(move |store| {
+        store.data().guard.within_bytes()?;
         if meter.spent_in_poll() > cpu {
             return Err(CpuSpent.into());
         }

@@ -37,15 +37,18 @@ pub struct Limits {
     pub wall: Duration,
     /// Linear memory of all its instances, in bytes; the engine's own limit holds as well.
     pub memory: usize,
+    /// Bytes over the network, in and out together, as [`Usage`] counts them.
+    pub bytes: u64,
 }
 
 impl Default for Limits {
-    /// 1 s of CPU, 10 s of wall time, 64 MiB.
+    /// 1 s of CPU, 10 s of wall time, 64 MiB of memory, 64 MiB over the network.
     fn default() -> Self {
         Self {
             cpu: Duration::from_secs(1),
             wall: Duration::from_secs(10),
             memory: 64 << 20,
+            bytes: 64 << 20,
         }
     }
 }
@@ -59,11 +62,13 @@ pub struct Usage {
     pub wall: Duration,
     /// The most linear memory that it had at one time, in bytes.
     pub peak_memory: u64,
-    /// Calls of this crate's host interfaces, name look-ups and socket checks. WASI's streams and clocks aren't counted.
+    /// Calls of this crate's host interfaces, name look-ups, connections and datagrams. WASI's streams and clocks aren't
+    /// counted.
     pub host_calls: u64,
-    /// Bytes that `http` and `icmp` received for it, headers not counted.
+    /// Bytes received for it: those of TCP connections as they came over the wire, so that what TLS and HTTP add is in
+    /// it, and the payloads of datagrams and of echo replies. The host's own look-ups of names aren't counted.
     pub bytes_in: u64,
-    /// Bytes that `http` and `icmp` sent for it, headers not counted.
+    /// Bytes sent for it, counted likewise.
     pub bytes_out: u64,
 }
 

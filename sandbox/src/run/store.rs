@@ -5,14 +5,17 @@ use std::time::Instant;
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::Failure;
 use super::limiter::MemoryLimiter;
 use super::logs::LogBuffer;
 use crate::engine::Services;
+use crate::host::http::{Outgoing, outgoing_context};
 use crate::host::secret::SecretView;
 use crate::host::state::StateView;
 use crate::net::guard::Guard;
+use crate::wasi::SingleFiles;
 use crate::wasi::stdio::{Capture, CommandIo};
 
 /// Sockets, streams, pollables and look-ups that a run may have at once.
@@ -22,6 +25,10 @@ const MAX_RESOURCES: usize = 256;
 pub(crate) struct RunState {
     pub(crate) table: ResourceTable,
     pub(crate) wasi: WasiCtx,
+    wasi_http: WasiHttpCtx,
+    outgoing: Outgoing,
+    /// The files that are granted one by one.
+    pub(crate) files: SingleFiles,
     pub(crate) guard: Arc<Guard>,
     pub(crate) services: Arc<Services>,
     pub(crate) logs: LogBuffer,
@@ -44,12 +51,19 @@ impl RunState {
         command: Option<CommandIo>,
     ) -> Result<Self, Failure> {
         let stderr = Capture::default();
-        let wasi = crate::wasi::context(&guard, &stderr, command)?;
+        let (wasi, files) = crate::wasi::context(&guard, &stderr, command)?;
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
         Ok(Self {
             table,
             wasi,
+            wasi_http: outgoing_context(),
+            outgoing: Outgoing {
+                guard: Arc::clone(&guard),
+                services: Arc::clone(&services),
+                deadline,
+            },
+            files,
             guard,
             services,
             logs: LogBuffer::default(),
@@ -67,6 +81,16 @@ impl WasiView for RunState {
         WasiCtxView {
             ctx: &mut self.wasi,
             table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for RunState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            hooks: &mut self.outgoing,
+            table: &mut self.table,
+            ctx: &mut self.wasi_http,
         }
     }
 }

@@ -94,6 +94,7 @@ pub(crate) fn spec(config: &str, grants: &[&str]) -> RunSpec {
             cpu: Duration::from_secs(5),
             wall: Duration::from_secs(20),
             memory: 64 << 20,
+            bytes: 64 << 20,
         },
         state: Arc::new(MemoryState::default()),
         secrets: Arc::new(EverySecret),

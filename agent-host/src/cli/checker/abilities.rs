@@ -14,7 +14,7 @@ pub(super) struct Ability {
 pub(super) const ABILITIES: &[Ability] = &[
     Ability {
         what: "send HTTP requests",
-        interfaces: &["picket:checker/http@"],
+        interfaces: &["picket:checker/http@", "wasi:http/outgoing-handler@"],
     },
     Ability {
         what: "open TCP connections",
@@ -77,5 +77,24 @@ impl Ability {
                 .iter()
                 .any(|interface| import.name.starts_with(interface))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A way to send that isn't in the table would make the proof a false one.
+    #[test]
+    fn requests_can_be_sent_by_either_interface_and_by_no_other() {
+        let sends = |name: &str| {
+            let imports = [Import {
+                name: name.to_owned(),
+            }];
+            ABILITIES[0].is_in(&imports)
+        };
+        assert_eq!(ABILITIES[0].what, "send HTTP requests");
+        assert!(sends("picket:checker/http@0.1.0") && sends("wasi:http/outgoing-handler@0.2.3"));
+        assert!(!sends("wasi:http/types@0.2.3") && !sends("wasi:sockets/tcp@0.2.3"));
     }
 }

@@ -3,7 +3,7 @@
 use super::View;
 use crate::bindings::picket::checker::host_facts as wit;
 use crate::grant::FactKind;
-use crate::host::facts::{self, FactError, cpu, disk, interface, memory, pressure, process, uptime};
+use crate::host::facts::{self, FactError, cpu, disk, interface, memory, pressure, process, service, uptime};
 
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn error(error: FactError) -> wit::Error {
@@ -108,6 +108,21 @@ fn interface(found: interface::Interface) -> wit::NetworkInterface {
     }
 }
 
+fn service(found: service::Service) -> wit::Service {
+    wit::Service {
+        name: found.name,
+        active: found.active,
+        sub: found.sub,
+        enabled: found.enabled,
+        restarts: found.restarts,
+        since_unix_ms: found.since_unix_ms,
+        extra: vec![
+            ("load".to_owned(), found.load),
+            ("description".to_owned(), found.description),
+        ],
+    }
+}
+
 impl wit::Host for View<'_> {
     async fn cpu(&mut self) -> Result<wit::CpuFacts, wit::Error> {
         let found = facts::read(&self.0.guard, FactKind::Cpu, cpu::read)
@@ -160,11 +175,12 @@ impl wit::Host for View<'_> {
         Ok(found.into_iter().map(process).collect())
     }
 
-    async fn services(&mut self, _patterns: Vec<String>) -> Result<Vec<wit::Service>, wit::Error> {
-        facts::services(&self.0.guard)
+    async fn services(&mut self, patterns: Vec<String>) -> Result<Vec<wit::Service>, wit::Error> {
+        let run = &*self.0;
+        let found = service::read(&run.guard, &run.services.system_bus, patterns, run.deadline)
             .await
-            .map(|()| Vec::new())
-            .map_err(error)
+            .map_err(error)?;
+        Ok(found.into_iter().map(self::service).collect())
     }
 
     async fn interfaces(&mut self) -> Result<Vec<wit::NetworkInterface>, wit::Error> {

@@ -16,7 +16,7 @@ use super::request::Message;
 use super::{Phases, Problem, Response};
 
 /// Bytes of the answer's head.
-const MAX_HEAD: usize = 64 << 10;
+pub(super) const MAX_HEAD: usize = 64 << 10;
 
 fn protocol(error: &hyper::Error) -> Problem {
     // The source says what went wrong, hyper's own words only where.

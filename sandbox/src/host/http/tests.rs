@@ -56,7 +56,7 @@ async fn answer(
 }
 
 /// A server that ends with the test's runtime; with a certificate and protocols where it speaks TLS.
-async fn serve(tls: Option<(&rcgen::CertifiedKey<rcgen::KeyPair>, &[&str])>) -> SocketAddr {
+pub(super) async fn serve(tls: Option<(&rcgen::CertifiedKey<rcgen::KeyPair>, &[&str])>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let acceptor = tls.map(|(certified, protocols)| {
@@ -105,7 +105,7 @@ async fn serve(tls: Option<(&rcgen::CertifiedKey<rcgen::KeyPair>, &[&str])>) -> 
     address
 }
 
-fn certificate() -> rcgen::CertifiedKey<rcgen::KeyPair> {
+pub(super) fn certificate() -> rcgen::CertifiedKey<rcgen::KeyPair> {
     rcgen::generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap()
 }
 

@@ -29,10 +29,16 @@ impl PingSocket {
         };
         let (socket, raw) = match Socket::new(domain, Type::DGRAM, Some(protocol)) {
             Ok(socket) => (socket, false),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => (
-                Socket::new(domain, Type::RAW, Some(protocol)).map_err(not_permitted)?,
-                true,
-            ),
+            // Not for this group, or no such sockets in this kernel.
+            Err(error)
+                if error.kind() == io::ErrorKind::PermissionDenied
+                    || error.raw_os_error() == Some(rustix::io::Errno::PROTONOSUPPORT.raw_os_error()) =>
+            {
+                (
+                    Socket::new(domain, Type::RAW, Some(protocol)).map_err(not_permitted)?,
+                    true,
+                )
+            }
             Err(error) => return Err(error.into()),
         };
         socket.set_nonblocking(true)?;
@@ -106,8 +112,10 @@ fn not_permitted(error: io::Error) -> EchoError {
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ping_group_range").unwrap_or_default();
     let range = range.split_whitespace().collect::<Vec<_>>().join(" ");
     let group = rustix::process::getegid().as_raw();
+    // A range for this group alone would shut out others, and a group that the service manager makes up changes.
     EchoError::NotPermitted(format!(
-        "this host may not send ICMP: its group {group} is outside net.ipv4.ping_group_range ({range}); run \
-         `sysctl -w net.ipv4.ping_group_range=\"{group} {group}\"`, or give the agent CAP_NET_RAW"
+        "this host may not send ICMP: its group {group} is outside net.ipv4.ping_group_range ({range}); write \
+         `net.ipv4.ping_group_range = 0 2147483647` to /etc/sysctl.d/60-ping.conf and run `sysctl --system`, or give the \
+         agent CAP_NET_RAW"
     ))
 }
