@@ -13,10 +13,10 @@ mod bad_input;
 mod checkers;
 #[path = "agent/command_line.rs"]
 mod command_line;
-#[path = "agent/compiling.rs"]
-mod compiling;
 #[path = "agent/commands.rs"]
 mod commands;
+#[path = "agent/compiling.rs"]
+mod compiling;
 #[path = "agent/hot_reload.rs"]
 mod hot_reload;
 #[path = "agent/machines.rs"]
