@@ -300,6 +300,7 @@ async fn lingering_leaves_nothing_behind() {
     let outcome = run(&checker, spec(&address.port().to_string(), &grants)).await;
     assert_eq!(number(&outcome, "connecting"), 16.0);
     assert_eq!(number(&outcome, "looking-up"), 16.0);
+    assert_eq!(resolver.asked.load(Ordering::Relaxed), 16, "they were under way");
     let deadline = Instant::now() + Duration::from_secs(10);
     let left = || {
         (

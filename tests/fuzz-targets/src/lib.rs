@@ -22,8 +22,11 @@ pub use grant::grant;
 pub use report::report;
 pub use spool::spool;
 
-/// Every target by its name, which is also that of its seeds' folder and of its shim.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+/// A target, by its name, which is also that of its seeds' folder and of its shim.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: &[Target] = &[
     ("component", component),
     ("config", config),
     ("grant", grant),

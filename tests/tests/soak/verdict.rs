@@ -73,7 +73,7 @@ pub(crate) fn honest_checks_were_on_time_and_well(results: &[CheckResult], began
         most < LATE_MS && worst < 5 * LATE_MS,
         "19 of 20 honest runs were late by less than {most} ms, the worst by {worst} ms"
     );
-    println!(
+    eprintln!(
         "{} honest runs; 19 of 20 late by less than {most} ms, the worst by {worst} ms",
         late.len()
     );
