@@ -89,8 +89,12 @@ impl Loader {
             let _span = tracing::info_span!("checker", file = %candidate.file().display()).entered();
             let signer = trust::judge(&settings, &candidate)?;
             let checker = Checker::load(&engine, candidate.component(), cache.as_deref())?;
-            let stem = candidate.file().file_stem().unwrap_or_default();
-            Ok::<_, CheckerError>((checker.named(&stem.to_string_lossy()), signer))
+            // A command can't say its name: its publisher does, or else its file.
+            let stem = candidate.file().file_stem().unwrap_or_default().to_string_lossy();
+            let name = signer
+                .manifest()
+                .map_or(stem.as_ref(), |manifest| manifest.checker());
+            Ok::<_, CheckerError>((checker.named(name), signer))
         };
         let (checker, signer) = tokio::task::spawn_blocking(compile).await??;
         let descriptor = checker.describe().await?;

@@ -8,7 +8,7 @@ use picket_proto::agent::v1::{CheckResult, FailureClass, RunCheckRequest, Status
 use crate::command_line::{agent_host, text};
 use crate::world::{Gateway, World, eventually};
 
-fn command(name: &str) -> PathBuf {
+pub(crate) fn command(name: &str) -> PathBuf {
     let folder = std::env::var_os("PICKET_COMMANDS_DIR").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/commands"),
         PathBuf::from,

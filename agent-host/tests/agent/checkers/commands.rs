@@ -70,6 +70,39 @@ fn a_person_at_a_terminal_is_asked_and_may_say_no() {
     assert!(file.exists());
 }
 
+/// A module in C, which can't describe itself, with a section; and a component in Rust, with a file beside it.
+#[test]
+fn a_signed_command_is_called_what_its_signature_says() {
+    let stage = Stage::new("require");
+    for (command, more, name) in [
+        ("check_file_age", &["--section"][..], "check-file-age"),
+        ("check_port", &[], "check-port"),
+    ] {
+        let path = stage.world.path("author").join(format!("{command}.wasm"));
+        std::fs::copy(crate::commands::command(command), &path).unwrap();
+        stage.sign(&path, more);
+        // Whatever the customer calls the file.
+        let renamed = stage.world.path(&format!("author/download-{}.wasm", name.len()));
+        std::fs::rename(&path, &renamed).unwrap();
+        if beside(&path).exists() {
+            std::fs::rename(beside(&path), beside(&renamed)).unwrap();
+        }
+        let installed = stage.install(&renamed);
+        assert_eq!(
+            (&installed["name"], &installed["signer"]),
+            (&name.into(), &"signed by Acme".into())
+        );
+        assert!(stage.world.path(&format!("checkers/{name}.wasm")).exists());
+    }
+    let listed = stage.json(&["checker", "list"]);
+    for item in listed["items"].as_array().unwrap() {
+        assert_eq!(
+            (&item["problem"], &item["signer"]),
+            (&Value::Null, &"signed by Acme".into())
+        );
+    }
+}
+
 #[test]
 fn verify_compiles_nothing_and_can_try_another_policy() {
     let stage = Stage::new("warn");
