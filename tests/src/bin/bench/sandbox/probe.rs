@@ -1,7 +1,7 @@
 //! Our checkers, each with what it needs, run as the agent runs them: in a fresh store each time.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use picket_sandbox::component::Checker;
@@ -24,7 +24,7 @@ pub(crate) struct Probe {
 impl Probe {
     /// The guest that does nothing.
     pub(crate) fn no_op(engine: &SandboxEngine) -> anyhow::Result<Self> {
-        Self::new(engine, programs::guest("noop")?, &json!({}), &[])
+        Self::new(engine, &programs::guest("noop")?, &json!({}), &[])
     }
 
     /// The `tcp` checker: connects.
@@ -32,7 +32,7 @@ impl Probe {
         let config = json!({"host": peer.ip().to_string(), "port": peer.port()});
         Self::new(
             engine,
-            programs::checker("tcp")?,
+            &programs::checker("tcp")?,
             &config,
             &[format!("tcp:{peer}")],
         )
@@ -43,16 +43,16 @@ impl Probe {
         let config = json!({"url": format!("http://{peer}/")});
         Self::new(
             engine,
-            programs::checker("http")?,
+            &programs::checker("http")?,
             &config,
             &[format!("http:{peer}")],
         )
     }
 
-    fn new(engine: &SandboxEngine, file: PathBuf, config: &Value, allow: &[String]) -> anyhow::Result<Self> {
+    fn new(engine: &SandboxEngine, file: &Path, config: &Value, allow: &[String]) -> anyhow::Result<Self> {
         let grants = GrantSet::parse(allow).map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
         Ok(Self {
-            checker: Checker::load_file(engine, &file, None)?,
+            checker: Checker::load_file(engine, file, None)?,
             spec: RunSpec {
                 check: "bench".to_owned(),
                 config: config.to_string(),
