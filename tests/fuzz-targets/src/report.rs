@@ -30,6 +30,7 @@ pub fn report(input: &[u8]) {
         usage: Usage::default(),
         logs: Logs::default(),
         denials: Vec::new(),
+        learned: Vec::new(),
         started_at_unix_ms: 1,
     };
     let result = convert::outcome(outcome, &Limits::default());
