@@ -9,14 +9,16 @@
 
 #[path = "agent/bad_input.rs"]
 mod bad_input;
+#[path = "agent/bombs.rs"]
+mod bombs;
 #[path = "agent/checkers.rs"]
 mod checkers;
 #[path = "agent/command_line.rs"]
 mod command_line;
-#[path = "agent/compiling.rs"]
-mod compiling;
 #[path = "agent/commands.rs"]
 mod commands;
+#[path = "agent/compiling.rs"]
+mod compiling;
 #[path = "agent/hot_reload.rs"]
 mod hot_reload;
 #[path = "agent/machines.rs"]
