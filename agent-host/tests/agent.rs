@@ -9,6 +9,8 @@
 
 #[path = "agent/bad_input.rs"]
 mod bad_input;
+#[path = "agent/bombs.rs"]
+mod bombs;
 #[path = "agent/checkers.rs"]
 mod checkers;
 #[path = "agent/command_line.rs"]

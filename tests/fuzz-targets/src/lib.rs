@@ -13,13 +13,17 @@
 mod component;
 mod config;
 mod grant;
+mod nagios;
 mod report;
+mod signature;
 mod spool;
 
 pub use component::component;
 pub use config::config;
 pub use grant::grant;
+pub use nagios::nagios;
 pub use report::report;
+pub use signature::signature;
 pub use spool::spool;
 
 /// A target, by its name, which is also that of its seeds' folder and of its shim.
@@ -30,6 +34,8 @@ pub const TARGETS: &[Target] = &[
     ("component", component),
     ("config", config),
     ("grant", grant),
+    ("nagios", nagios),
     ("report", report),
+    ("signature", signature),
     ("spool", spool),
 ];

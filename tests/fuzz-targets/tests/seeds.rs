@@ -89,8 +89,18 @@ fn grant_stands_its_seeds_and_their_changes() {
 }
 
 #[test]
+fn nagios_stands_its_seeds_and_their_changes() {
+    try_out("nagios");
+}
+
+#[test]
 fn report_stands_its_seeds_and_their_changes() {
     try_out("report");
+}
+
+#[test]
+fn signature_stands_its_seeds_and_their_changes() {
+    try_out("signature");
 }
 
 #[test]
