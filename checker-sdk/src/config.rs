@@ -1,10 +1,13 @@
 //! From a JSON text to a typed configuration, and the schema the other way.
 
+mod path;
+
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
 use crate::Error;
+use path::{Place, path_to};
 
 /// Reads a configuration, a JSON object.
 ///
@@ -12,19 +15,27 @@ use crate::Error;
 ///
 /// The place in the configuration, what was expected there, what was found, and the likely right spelling.
 pub fn parse<T: DeserializeOwned>(json: &str) -> Result<T, Error> {
-    let mut deserializer = serde_json::Deserializer::from_str(json);
-    serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let path = error.path().to_string();
-        let message = without_position(&error.into_inner().to_string());
+    serde_json::from_str(json).map_err(|error| {
+        let message = without_position(&error.to_string());
         let hint = suggestion(&message)
             .map(|name| format!("; did you mean `{name}`?"))
             .unwrap_or_default();
-        if path == "." || path.is_empty() {
-            Error::invalid_config(format!("{message}{hint}"))
-        } else {
-            Error::invalid_config(format!("{path}: {message}{hint}"))
+        match path_of(json, &error).as_str() {
+            "" => Error::invalid_config(format!("{message}{hint}")),
+            path => Error::invalid_config(format!("{path}: {message}{hint}")),
         }
     })
+}
+
+/// The keys and indices that lead to what is wrong.
+fn path_of(json: &str, error: &serde_json::Error) -> String {
+    let place = Place {
+        line: error.line(),
+        column: error.column(),
+        // It is told at the object's end, when another key was read last.
+        of_whole_object: error.to_string().starts_with("missing field "),
+    };
+    path_to(json, place)
 }
 
 /// The JSON Schema (2020-12) of a configuration.
@@ -119,6 +130,65 @@ mod tests {
     #[test]
     fn names_a_missing_key() {
         assert_eq!(message("{}"), "missing field `url`");
+        assert_eq!(message(r#"{"usage": {}}"#), "missing field `url`");
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read by serde")]
+    struct Deep {
+        #[serde(default)]
+        number: u16,
+        #[serde(default)]
+        servers: Vec<Server>,
+        #[serde(default)]
+        named: std::collections::BTreeMap<String, Server>,
+        #[serde(default)]
+        usage: Option<Thresholds>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read by serde")]
+    struct Server {
+        host: String,
+        #[serde(default)]
+        ports: Vec<u16>,
+    }
+
+    #[test]
+    fn finds_the_place_that_tracking_it_would_have_found() {
+        for json in [
+            r#"{"number": "x"}"#,
+            r#"{"number": 70000}"#,
+            r#"{"number": -1}"#,
+            r#"{"number": {"a": 1}}"#,
+            r#"{"number": [1]}"#,
+            r#"{"number": null}"#,
+            r#"{"servers": {"host": "a"}}"#,
+            r#"{"servers": [{"host": "a"}, {"host": 1}]}"#,
+            r#"{"servers": [{"host": "a"}, {"ports": [1]}]}"#,
+            r#"{"servers": [{"host": "a", "ports": [1, 2, "x"]}]}"#,
+            r#"{"servers": [{"host": "a", "ports": [1, 2, 70000], "x": 1}]}"#,
+            r#"{"servers": [{"host": "a", "port": 1}]}"#,
+            r#"{"servers": ["a"]}"#,
+            r#"{"named": {"first": {"host": "a"}, "second": {"host": []}}}"#,
+            r#"{"usage": {"warning": "ten"}}"#,
+            r#"{"usage": {"warning": [1]}}"#,
+            r#"{"usage": {"warnin": 1}}"#,
+            r#"{"other": 1}"#,
+            r#"["x"]"#,
+            r#"1"#,
+        ] {
+            let mut deserializer = serde_json::Deserializer::from_str(json);
+            let tracked = serde_path_to_error::deserialize::<_, Deep>(&mut deserializer).unwrap_err();
+            let tracked = match tracked.path().to_string().as_str() {
+                "." => String::new(),
+                path => path.to_owned(),
+            };
+            let error = serde_json::from_str::<Deep>(json).unwrap_err();
+            assert_eq!(path_of(json, &error), tracked, "{json}: {error}");
+        }
     }
 
     #[test]
