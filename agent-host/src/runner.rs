@@ -85,7 +85,7 @@ impl Executor {
                 cpu: self.limits.cpu,
                 wall: prepared.timeout,
                 memory: usize::try_from(self.limits.memory).unwrap_or(usize::MAX),
-                ..Limits::default()
+                bytes: self.limits.bytes,
             },
             state: Arc::clone(&self.state) as _,
             secrets: Arc::clone(&self.secrets) as _,

@@ -15,7 +15,7 @@ use picket_issuing::{CertificateAuthority, Intermediate, PublicKey, days};
 use picket_proto::agent::v1::agent_client::AgentClient;
 use picket_proto::agent::v1::{
     BatchHeader, BatchPayload, CheckResult, DescribeRequest, DescribeResponse, PullRequest, PullStart,
-    pull_request, pull_response,
+    RunCheckRequest, pull_request, pull_response,
 };
 use prost::Message as _;
 use tempfile::TempDir;
@@ -130,6 +130,14 @@ impl Dialled {
     /// What the agent says of itself.
     pub async fn describe(&mut self) -> anyhow::Result<DescribeResponse> {
         Ok(self.client.describe(DescribeRequest {}).await?.into_inner())
+    }
+
+    /// Runs a check now, whatever its schedule says. `false` where the agent refuses, because it is running for example.
+    pub async fn run_check(&self, check: &str) -> bool {
+        let request = RunCheckRequest {
+            check: check.to_owned(),
+        };
+        self.client.clone().run_check(request).await.is_ok()
     }
 
     /// Everything in its spool, in order. Nothing is acknowledged.

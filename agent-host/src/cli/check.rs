@@ -134,6 +134,7 @@ fn explain(config: &AgentConfig, set: &CheckSet) -> Result<(), CliError> {
             "limits.cpu",
             humantime::format_duration(config.limits.cpu).to_string(),
         ),
+        ("limits.bytes", show_size(config.limits.bytes)),
         ("signatures.policy", config.signatures.policy.to_string()),
         ("signatures.publisher", publishers.join(", ")),
         ("metrics.listen", metrics),

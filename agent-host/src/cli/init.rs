@@ -114,6 +114,8 @@ concurrent_runs = 32
 # For each run.
 memory = "64 MiB"
 cpu = "1s"
+# Over the network, in and out together.
+bytes = "64 MiB"
 
 [signatures]
 # "require" compiles nothing that no publisher below signed, "warn" runs it and shows that, "off" doesn't look.

@@ -59,6 +59,8 @@ pub struct Limits {
     pub memory: u64,
     /// CPU time a run may have.
     pub cpu: Duration,
+    /// Bytes a run may move over the network, in and out together.
+    pub bytes: u64,
 }
 
 impl Default for SpoolSettings {
@@ -74,6 +76,7 @@ impl Default for Limits {
             concurrent_runs: 32,
             memory: 64 << 20,
             cpu: Duration::from_secs(1),
+            bytes: 64 << 20,
         }
     }
 }
@@ -209,6 +212,16 @@ fn read_limits(mut section: Section<'_>) -> Limits {
             );
         }
         limits.cpu = cpu.value;
+    }
+    if let Some(bytes) = section.size("bytes", "64 MiB") {
+        if bytes.value < 64 << 10 {
+            section.findings().add(
+                bytes.span,
+                "`bytes` of [limits] is too small; expected at least 64 KiB, what a TLS handshake and a page take",
+                "too small",
+            );
+        }
+        limits.bytes = bytes.value;
     }
     section.finish();
     limits

@@ -9,6 +9,9 @@ mod verdict;
 
 use std::time::{Duration, Instant};
 
+use futures_util::{StreamExt as _, stream};
+
+use checks::Expected;
 use picket_tests::alone::{Alone, Dialled};
 use picket_tests::resources;
 use picket_tests::servers::Nginx;
@@ -53,6 +56,21 @@ async fn describe_until(end: Instant, gateway: &mut Dialled) -> anyhow::Result<u
     Ok(answers)
 }
 
+/// Has every hostile check run about once a second: left to its schedule, the agent would put those that crash further and
+/// further apart. Ends with the soak, and counts the runs.
+async fn attack_until(end: Instant, gateway: &Dialled, hostile: &[Expected]) -> usize {
+    let mut runs = 0;
+    while Instant::now() < end {
+        let next = tokio::time::Instant::now() + Duration::from_secs(1);
+        // Some at once; most places stay free for honest checks.
+        let round = stream::iter(hostile).map(|(name, _)| gateway.run_check(name));
+        let ran = round.buffer_unordered(8).filter(|ran| std::future::ready(*ran));
+        runs += ran.count().await;
+        tokio::time::sleep_until(next).await;
+    }
+    runs
+}
+
 #[tokio::test]
 async fn hostile_guests_disturb_nobody_for_a_minute() -> anyhow::Result<()> {
     let mut alone = Alone::new()?;
@@ -71,13 +89,21 @@ async fn hostile_guests_disturb_nobody_for_a_minute() -> anyhow::Result<()> {
     let began = verdict::unix_ms();
     describe_until(Instant::now() + WARM_UP, &mut gateway).await?;
     let before = sample(process).await?;
-    let answers = describe_until(Instant::now() + SOAK, &mut gateway).await?;
+    let attackers = alone.dial().await?;
+    let end = Instant::now() + SOAK;
+    let (answers, attacks) = tokio::join!(
+        describe_until(end, &mut gateway),
+        attack_until(end, &attackers, &hostile)
+    );
+    let answers = answers?;
     let ended = verdict::unix_ms();
     let after = sample(process).await?;
 
     let results = gateway.results().await?;
     verdict::honest_checks_were_on_time_and_well(&results, began, ended);
     verdict::hostile_checks_came_to_what_they_must(&results, &hostile);
+    // Each of them each second was asked for; on a busy machine a round takes longer.
+    assert!(attacks >= hostile.len() * 5, "{attacks} hostile runs in {SOAK:?}");
     // Twice a second was asked; a tenth of that is an agent that answers, on a machine that does other things as well.
     assert!(answers >= 10, "{answers} answers in {SOAK:?}");
     assert!(

@@ -38,13 +38,11 @@ pub(super) async fn ungranted_files(
         let Ok(Ok(metadata)) = tokio::time::timeout(PATIENCE, tokio::fs::metadata(path)).await else {
             continue;
         };
-        let folder = if metadata.is_dir() {
-            Some(path)
-        } else {
-            path.parent()
-        };
-        let grant = folder.and_then(|folder| format!("read:{}", folder.display()).parse::<Grant>().ok());
-        if let Some(grant) = grant
+        // Neither a pipe nor a device can be granted.
+        if !metadata.is_dir() && !metadata.is_file() {
+            continue;
+        }
+        if let Ok(grant) = format!("read:{}", path.display()).parse::<Grant>()
             && grants.satisfies(&grant).is_err()
         {
             let hint = format!(
@@ -81,8 +79,7 @@ mod tests {
         let file = folder.path().join("app.log");
         std::fs::write(&file, "x").unwrap();
         let (folder, file) = (folder.path().display(), file.display());
-        let expected =
-            format!("the command may not read {file}: add allow = [\"read:{folder}\"] to the check");
+        let expected = format!("the command may not read {file}: add allow = [\"read:{file}\"] to the check");
         const FILES: &str = "wasi:filesystem/types@0.2.12";
         for argument in [format!("{file}"), format!("--file={file}"), format!("-f{file}")] {
             assert_eq!(
@@ -92,8 +89,9 @@ mod tests {
             );
         }
         assert_eq!(hints(FILES, &folder.to_string(), &[]).await.len(), 1);
-        let granted = format!("read:{folder}");
-        assert!(hints(FILES, &file.to_string(), &[&granted]).await.is_empty());
+        for granted in [format!("read:{folder}"), format!("read:{file}")] {
+            assert!(hints(FILES, &file.to_string(), &[&granted]).await.is_empty());
+        }
         assert!(hints(FILES, &format!("{folder}/missing"), &[]).await.is_empty());
         assert!(
             hints("wasi:sockets/tcp@0.2.12", &file.to_string(), &[])
