@@ -43,6 +43,11 @@ use guests::GuestRuntime;
 
 /// The most that compiled checkers take on disk: some dozens of Rust's, or a few of Python's.
 const COMPILE_CACHE: u64 = 512 << 20;
+/// How long a start waits for checkers that are being compiled. Some dozens of Rust's are done by then; what isn't comes
+/// later, so that one file keeps no gateway waiting.
+const AT_START: Duration = Duration::from_secs(10);
+/// The same for a file that is dropped in.
+const LATER: Duration = Duration::from_secs(1);
 /// How long runs under way may still take at the end. Service managers commonly kill after 90 s.
 const DRAIN: Duration = Duration::from_secs(10);
 /// A message from a gateway: a start, an acknowledgement, a name.
@@ -83,7 +88,9 @@ impl App {
         let loader = loader(&config, compiler)?;
         let mut reloader = Reloader::new(config.clone(), loader).keeping_signed_versions();
         let watch = reloader.watch();
+        reloader.set_patience(AT_START);
         reloader.look().await;
+        reloader.set_patience(LATER);
         let inventory = reloader.inventory();
 
         let state_dir = config.data_dir.join("state");

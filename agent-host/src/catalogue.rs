@@ -5,12 +5,13 @@
 //!
 //! - [`folder`]: the files, and whether they changed.
 //! - [`candidate`]: one file's bytes, read once; [`trust`]: whether its signatures let it be compiled.
-//! - [`loaded`]: one checker in memory, and everything that is asked of the sandbox's loader.
+//! - [`loaded`]: one checker in memory, and everything that is asked of the sandbox's loader; [`loads`]: several at once.
 //! - [`signed_versions`]: what was signed before, so that an older version is seen as one; `notes` says so.
 
 pub mod candidate;
 pub mod folder;
 pub mod loaded;
+pub mod loads;
 pub(crate) mod notes;
 pub mod signed_versions;
 pub mod trust;
@@ -24,7 +25,8 @@ use semver::Version;
 
 use crate::config::nearest;
 use folder::Fingerprint;
-use loaded::{LoadedChecker, Loader};
+use loaded::LoadedChecker;
+use loads::{Done, Loads};
 use signed_versions::SignedVersions;
 use trust::Signer;
 
@@ -41,7 +43,10 @@ pub struct Entry {
     pub note: Option<String>,
     /// What is wrong with the file as it is now.
     pub problem: Option<String>,
-    fingerprint: Fingerprint,
+    /// Whether it is being compiled: a problem that goes by itself.
+    pub is_loading: bool,
+    /// Of the file that all this was learned from; `None` where nothing is known yet.
+    fingerprint: Option<Fingerprint>,
 }
 
 /// What a look at the folder changed.
@@ -49,6 +54,8 @@ pub struct Entry {
 pub enum Change {
     /// Loaded for the first time, or again. The file's stem.
     Loaded(String),
+    /// It is being compiled, which takes a while.
+    Loading(String),
     /// Gone.
     Removed(String),
     /// The file is broken; the sentence.
@@ -91,6 +98,9 @@ pub enum NoChecker {
     /// There, but broken.
     #[error("{0}")]
     Broken(String),
+    /// There, and not compiled yet.
+    #[error("{0}")]
+    Loading(String),
     /// Two files describe themselves by that name.
     #[error("checker `{wanted}` is described by both {first} and {second}; name one of the files instead")]
     Ambiguous {
@@ -123,7 +133,7 @@ impl Catalogue {
     pub async fn rescan(
         &mut self,
         folder: &Path,
-        loader: &Loader,
+        loads: &mut Loads,
         seen: &mut SignedVersions,
     ) -> io::Result<Vec<Change>> {
         let found = folder::wasm_files(folder)?;
@@ -135,48 +145,101 @@ impl Catalogue {
             }
             stays
         });
-        for (stem, (file, fingerprint)) in found {
-            let before = self.entries.get(&stem);
-            if before.is_some_and(|entry| entry.fingerprint == fingerprint) {
-                continue;
+        for (stem, (file, fingerprint)) in &found {
+            let before = self.entries.get(stem);
+            if before.is_none_or(|entry| entry.fingerprint.as_ref() != Some(fingerprint)) {
+                loads.begin(stem, file.clone(), *fingerprint);
             }
-            let kept = before.and_then(|entry| entry.checker.clone());
-            let note = before.and_then(|entry| entry.note.clone());
-            let entry = match loader.load(&file).await {
-                Ok(loaded) => {
-                    let checker = loaded.checker;
-                    changes.push(Change::Loaded(stem.clone()));
-                    // The same bytes, touched or copied again, are the same checker: its checks needn't notice.
-                    let same = kept.filter(|kept| kept.digest() == checker.digest());
-                    Entry {
-                        file,
-                        checker: Some(same.unwrap_or_else(|| Arc::new(checker))),
-                        signer: loaded.signer,
-                        note,
-                        problem: None,
-                        fingerprint,
-                    }
-                }
-                Err(error) => {
-                    let problem = format!("checker file {}: {error}", file.display());
-                    changes.push(Change::Broken(stem.clone(), problem.clone()));
-                    Entry {
-                        file,
-                        signer: match before {
-                            Some(before) if kept.is_some() => before.signer.clone(),
-                            _ => Signer::NotChecked,
-                        },
-                        checker: kept,
-                        note,
-                        problem: Some(problem),
-                        fingerprint,
-                    }
-                }
-            };
-            self.entries.insert(stem, entry);
+        }
+        let deadline = loads.deadline();
+        while let Some(done) = loads.next(deadline).await {
+            // A file that was replaced or removed meanwhile is no longer what was loaded.
+            if found
+                .get(&done.stem)
+                .is_some_and(|(_, fingerprint)| *fingerprint == done.fingerprint)
+            {
+                changes.push(self.take(done));
+            }
+        }
+        for (stem, (file, fingerprint)) in found {
+            if loads.is_under_way(&stem, &fingerprint) {
+                changes.extend(self.await_load(stem, file));
+            } else if let Some(entry) = self.entries.get_mut(&stem).filter(|entry| entry.is_loading) {
+                // It was put back to what it was before its load was over.
+                entry.is_loading = false;
+                entry.problem = None;
+            }
         }
         changes.extend(self.take_notes(seen));
         Ok(changes)
+    }
+
+    fn take(&mut self, done: Done) -> Change {
+        let Done {
+            stem,
+            file,
+            fingerprint,
+            loaded,
+        } = done;
+        let before = self.entries.get(&stem);
+        let kept = before.and_then(|entry| entry.checker.clone());
+        let note = before.and_then(|entry| entry.note.clone());
+        let fingerprint = Some(fingerprint);
+        let (entry, change) = match loaded {
+            Ok(loaded) => {
+                let checker = loaded.checker;
+                // The same bytes, touched or copied again, are the same checker: its checks needn't notice.
+                let same = kept.filter(|kept| kept.digest() == checker.digest());
+                let entry = Entry {
+                    file,
+                    checker: Some(same.unwrap_or_else(|| Arc::new(checker))),
+                    signer: loaded.signer,
+                    note,
+                    problem: None,
+                    is_loading: false,
+                    fingerprint,
+                };
+                (entry, Change::Loaded(stem.clone()))
+            }
+            Err(error) => {
+                let problem = format!("checker file {}: {error}", file.display());
+                let entry = Entry {
+                    file,
+                    signer: match before {
+                        Some(before) if kept.is_some() => before.signer.clone(),
+                        _ => Signer::NotChecked,
+                    },
+                    checker: kept,
+                    note,
+                    problem: Some(problem.clone()),
+                    is_loading: false,
+                    fingerprint,
+                };
+                (entry, Change::Broken(stem.clone(), problem))
+            }
+        };
+        self.entries.insert(stem, entry);
+        change
+    }
+
+    /// Shows that a file is being compiled, once; what ran before it goes on.
+    fn await_load(&mut self, stem: String, file: PathBuf) -> Option<Change> {
+        let problem = format!("checker file {} is being compiled", file.display());
+        let entry = self.entries.entry(stem.clone()).or_insert_with(|| Entry {
+            file,
+            checker: None,
+            signer: Signer::NotChecked,
+            note: None,
+            problem: None,
+            is_loading: false,
+            fingerprint: None,
+        });
+        if entry.is_loading {
+            return None;
+        }
+        entry.is_loading = true;
+        entry.problem = Some(problem);
+        Some(Change::Loading(stem))
     }
 
     fn take_notes(&mut self, seen: &mut SignedVersions) -> Vec<Change> {
@@ -280,10 +343,14 @@ impl Catalogue {
 }
 
 fn usable(entry: &Entry) -> Result<Arc<LoadedChecker>, NoChecker> {
-    entry
-        .checker
-        .clone()
-        .ok_or_else(|| NoChecker::Broken(entry.problem.clone().unwrap_or_default()))
+    entry.checker.clone().ok_or_else(|| {
+        let problem = entry.problem.clone().unwrap_or_default();
+        if entry.is_loading {
+            NoChecker::Loading(problem)
+        } else {
+            NoChecker::Broken(problem)
+        }
+    })
 }
 
 fn same_digest(candidates: &[(&String, &Entry)]) -> bool {

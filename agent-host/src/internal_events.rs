@@ -169,6 +169,7 @@ pub(crate) fn checkers_changed(changes: &[Change]) {
     for change in changes {
         match change {
             Change::Loaded(stem) => info!(checker = stem, "checker loaded"),
+            Change::Loading(stem) => info!(checker = stem, "checker is being compiled"),
             Change::Removed(stem) => info!(checker = stem, "checker removed"),
             Change::Broken(stem, problem) => warn!(checker = stem, problem, "checker can't be used"),
             Change::Noted(stem, note) => {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use picket_identity::name::CheckName;
@@ -9,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalogue::Catalogue;
 use crate::catalogue::loaded::Loader;
+use crate::catalogue::loads::Loads;
 use crate::catalogue::signed_versions::SignedVersions;
 use crate::config::{AgentConfig, CheckSet};
 use crate::identity::IdentityStore;
@@ -35,7 +37,7 @@ pub struct Inventory {
 #[derive(Debug)]
 pub struct Reloader {
     config: AgentConfig,
-    loader: Loader,
+    loads: Loads,
     set: CheckSet,
     inventory: Inventory,
     told: BTreeMap<CheckName, String>,
@@ -57,7 +59,7 @@ impl Reloader {
             seen,
             keeps_seen: false,
             config,
-            loader,
+            loads: Loads::new(loader),
             set: CheckSet::default(),
             inventory: Inventory::default(),
             told: BTreeMap::new(),
@@ -74,6 +76,11 @@ impl Reloader {
         }
     }
 
+    /// From now on looks wait at most so long for files that are being compiled, and take them later.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.loads.set_patience(patience);
+    }
+
     /// What it publishes to.
     #[must_use]
     pub fn inventory(&self) -> Inventory {
@@ -83,7 +90,7 @@ impl Reloader {
     /// What loads checkers for it.
     #[must_use]
     pub fn loader(&self) -> &Loader {
-        &self.loader
+        self.loads.loader()
     }
 
     /// What was signed before.
@@ -121,7 +128,7 @@ impl Reloader {
         let mut catalogue = Catalogue::clone(&self.inventory.catalogue.load());
         let before = self.seen.clone();
         let rescanned = catalogue
-            .rescan(&self.config.checkers_dir, &self.loader, &mut self.seen)
+            .rescan(&self.config.checkers_dir, &mut self.loads, &mut self.seen)
             .await;
         if self.keeps_seen && self.seen != before {
             self.keep_signed_versions().await;
@@ -186,6 +193,8 @@ impl Reloader {
         let checks = self.inventory.checks.load();
         let configured = checks
             .values()
+            // One whose checker is being compiled has its turns when it can run, not a result that says so.
+            .filter(|check| !check.is_loading())
             .filter_map(|check| Some((&check.name, check.config.as_ref()?, check.subject())));
         configured
             .map(|(name, config, subject)| (name.clone(), config.plan(agent).for_subject(subject)))
@@ -215,6 +224,7 @@ impl Reloader {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = watch.changed() => {}
+                () = self.loads.any() => {}
             }
             // Reading a few small files of a local folder; the key must be read anew to be compared.
             let store = Arc::clone(&identity);

@@ -8,8 +8,8 @@ use picket_proto::agent::v1::FailureClass;
 use picket_sandbox::grant::GrantSet;
 use picket_sandbox::report::Need;
 
-use crate::catalogue::Catalogue;
 use crate::catalogue::loaded::{LoadedChecker, NeedsError};
+use crate::catalogue::{Catalogue, NoChecker};
 use crate::config::{CheckConfig, Configured};
 use crate::schedule::plan;
 
@@ -18,6 +18,8 @@ use crate::schedule::plan;
 pub enum Obstacle {
     /// No checker, or a broken one.
     NoChecker(String),
+    /// Its checker is being compiled.
+    Loading(String),
     /// Grants that its configuration needs and that `allow` doesn't give.
     Denied(String),
     /// The checker refuses the configuration.
@@ -79,6 +81,7 @@ impl Prepared {
                 let obstacle = missing(name, config, &grants, &checker).await;
                 (Some(checker), obstacle)
             }
+            Err(NoChecker::Loading(sentence)) => (None, Some(Obstacle::Loading(sentence))),
             Err(error) => (None, Some(Obstacle::NoChecker(error.to_string()))),
         };
         Arc::new(Self {
@@ -120,6 +123,7 @@ impl Prepared {
         match &self.obstacle {
             Some(
                 Obstacle::NoChecker(text)
+                | Obstacle::Loading(text)
                 | Obstacle::Denied(text)
                 | Obstacle::InvalidConfig(text)
                 | Obstacle::Failed(_, text)
@@ -129,11 +133,17 @@ impl Prepared {
         }
     }
 
+    /// Whether it waits for its checker to be compiled.
+    #[must_use]
+    pub fn is_loading(&self) -> bool {
+        matches!(self.obstacle, Some(Obstacle::Loading(_)))
+    }
+
     /// What stops it from running, as a result says it.
     #[must_use]
     pub fn obstacle(&self) -> Option<(FailureClass, String)> {
         let (class, text) = match self.obstacle.as_ref()? {
-            Obstacle::NoChecker(text) => (FailureClass::NoChecker, text),
+            Obstacle::NoChecker(text) | Obstacle::Loading(text) => (FailureClass::NoChecker, text),
             Obstacle::Denied(text) => (FailureClass::Denied, text),
             Obstacle::InvalidConfig(text) | Obstacle::Broken(text) => (FailureClass::InvalidConfig, text),
             Obstacle::Failed(class, text) => (*class, text),

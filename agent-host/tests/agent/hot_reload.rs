@@ -107,3 +107,68 @@ async fn a_new_certificate_is_used_without_a_restart_and_a_broken_one_is_not() {
     assert_eq!(serial().await, good);
     running.stop().await;
 }
+
+/// A file that takes all the time that compiling may take keeps nobody else waiting: not its neighbours, not their checks,
+/// and no gateway.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_takes_long_to_compile_delays_no_other_checker() {
+    let world = World::new();
+    world.write(
+        "agent.toml",
+        "listen = \"127.0.0.1:0\"\n[sandbox]\ncompile_cpu = \"6s\"\ncompile_memory = \"1 GiB\"\n",
+    );
+    let running = world.start().await;
+    let gateway = world.gateway(&running).await;
+    let checker = |name: &'static str| {
+        let client = gateway.client.clone();
+        move || {
+            let mut client = client.clone();
+            async move {
+                let description = client
+                    .describe(picket_proto::agent::v1::DescribeRequest {})
+                    .await
+                    .unwrap();
+                let mut checkers = description.into_inner().checkers.into_iter();
+                checkers.find(|checker| checker.name == name)
+            }
+        }
+    };
+    let (_, bomb) = picket_forged::bombs::BOMBS
+        .iter()
+        .find(|(name, _)| *name == "many-functions")
+        .unwrap();
+    std::fs::write(world.path("checkers/bomb.wasm"), bomb()).unwrap();
+    let slow = eventually("the bomb", checker("bomb")).await;
+    assert!(slow.problem.contains("is being compiled"), "{}", slow.problem);
+    world.add_check("slow", "bomb", "");
+    world.install_guest("noop");
+    world.add_check("nothing", "noop", "");
+    let request = RunCheckRequest {
+        check: "nothing".to_owned(),
+    };
+    let run = || async { gateway.client.clone().run_check(request.clone()).await.ok() };
+    eventually("a run of its neighbour", run).await;
+    let slow = eventually("the bomb", checker("bomb")).await;
+    assert!(slow.problem.contains("is being compiled"), "{}", slow.problem);
+    // Its own check has no turn meanwhile, rather than a result each time that says so.
+    let request = RunCheckRequest {
+        check: "slow".to_owned(),
+    };
+    let refused = gateway.client.clone().run_check(request.clone()).await;
+    assert_eq!(refused.unwrap_err().code(), tonic::Code::NotFound);
+    let is_stopped = || async {
+        let checker = checker("bomb")().await?;
+        (!checker.problem.contains("is being compiled")).then_some(checker.problem)
+    };
+    let problem = eventually("the end of the bomb", is_stopped).await;
+    assert!(
+        problem.contains("compiling this component takes more than"),
+        "{problem}"
+    );
+    let result = eventually("its check's turn", || async {
+        gateway.client.clone().run_check(request.clone()).await.ok()
+    });
+    let result = result.await.into_inner().result.unwrap();
+    assert_eq!(result.failure(), FailureClass::NoChecker);
+    running.stop().await;
+}
