@@ -135,7 +135,7 @@ async fn a_file_that_takes_long_to_compile_delays_no_other_checker() {
     };
     let (_, bomb) = picket_forged::bombs::BOMBS
         .iter()
-        .find(|(name, _)| *name == "many-functions")
+        .find(|(name, _)| *name == "wide-signatures")
         .unwrap();
     std::fs::write(world.path("checkers/bomb.wasm"), bomb()).unwrap();
     let slow = eventually("the bomb", checker("bomb")).await;
