@@ -1,5 +1,7 @@
 //! The memory, descriptors and children of a running process, as the kernel sees them (proc(5)).
 
+use std::collections::BTreeMap;
+
 use anyhow::Context as _;
 
 /// Resident memory, in bytes.
@@ -13,10 +15,20 @@ pub fn resident(process: u32) -> anyhow::Result<u64> {
     Ok(kibibytes.with_context(|| format!("{path} has no VmRSS"))? << 10)
 }
 
-/// How many descriptors are open.
-pub fn descriptors(process: u32) -> anyhow::Result<usize> {
+/// How many descriptors are open, by what they are: a path, or a kind such as `socket`.
+pub fn descriptors(process: u32) -> anyhow::Result<BTreeMap<String, usize>> {
     let path = format!("/proc/{process}/fd");
-    Ok(std::fs::read_dir(&path).with_context(|| path)?.count())
+    let mut kinds = BTreeMap::new();
+    for entry in std::fs::read_dir(&path).with_context(|| path)? {
+        // One that was closed since the folder was read isn't there.
+        let Ok(target) = std::fs::read_link(entry?.path()) else {
+            continue;
+        };
+        let target = target.to_string_lossy().into_owned();
+        let kind = target.split_once(":[").map_or(target.as_str(), |(kind, _)| kind);
+        *kinds.entry(kind.to_owned()).or_default() += 1;
+    }
+    Ok(kinds)
 }
 
 /// The children that live now, of all its threads.
@@ -44,7 +56,7 @@ mod tests {
         let files: Vec<_> = (0..50)
             .map(|_| std::fs::File::open("/dev/null").unwrap())
             .collect();
-        assert!(descriptors(own).unwrap() >= files.len());
+        assert!(descriptors(own).unwrap()["/dev/null"] >= files.len());
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         assert!(children(own).unwrap().contains(&child.id()));
         child.kill().unwrap();

@@ -84,6 +84,10 @@ impl StateView {
         }
     }
 
+    pub(crate) fn check(&self) -> &str {
+        &self.check
+    }
+
     async fn values(&mut self) -> Result<&mut Values, CallError> {
         if self.values.is_none() {
             let loaded = self.store.load(&self.check).await.map_err(|error| {

@@ -138,7 +138,7 @@ mod tests {
         let engine = SandboxEngine::new(config).unwrap();
         let guard = Arc::new(Guard::new(
             Arc::new(GrantSet::default()),
-            Arc::clone(&engine.services().resolver),
+            engine.services().resolver_for("test"),
         ));
         let secrets = SecretView::new(guard, Arc::new(NoSecrets));
         let (reader, writer) = tokio::io::split(stream);

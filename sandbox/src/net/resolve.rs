@@ -1,11 +1,14 @@
 //! From names to addresses.
 
+mod detached;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::Semaphore;
+
+use detached::Places;
 
 /// Why a name has no addresses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,56 +36,47 @@ pub enum ResolveError {
 pub trait Resolver: Send + Sync {
     /// The addresses of a name, best first; never empty.
     async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError>;
+
+    /// The same for a check, where it matters to the resolver who asks.
+    async fn resolve_for(&self, _check: &str, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
+        self.resolve(name).await
+    }
 }
 
-/// Look-ups that may be under way at once: each holds a thread until the system's resolver gives up.
-const CONCURRENT: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The system's resolver (`getaddrinfo`), with its files, order and search rules.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct SystemResolver {
-    places: Arc<Semaphore>,
-}
-
-impl Default for SystemResolver {
-    fn default() -> Self {
-        Self {
-            places: Arc::new(Semaphore::new(CONCURRENT)),
-        }
-    }
+    places: Arc<Places>,
 }
 
 #[async_trait]
 impl Resolver for SystemResolver {
     async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
+        self.resolve_for("", name).await
+    }
+
+    async fn resolve_for(&self, check: &str, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
         let no_address = |reason: String| ResolveError::NoAddress {
             name: name.to_owned(),
             reason,
         };
-        let lookup = async {
-            let place = Arc::clone(&self.places).acquire_owned().await;
-            let asked = name.to_owned();
-            // The place is held by the look-up itself: it goes on when the run that asked is gone.
-            let answer = tokio::spawn(async move {
-                let _place = place;
-                tokio::net::lookup_host((asked.as_str(), 0))
-                    .await
-                    .map(Iterator::collect::<Vec<_>>)
-            });
-            answer.await
-        };
+        let asked = name.to_owned();
+        let lookup = self.places.look_up(check, async move {
+            let answer = tokio::net::lookup_host((asked.as_str(), 0)).await?;
+            Ok(answer.map(|address| address.ip()).collect())
+        });
         let answer = tokio::time::timeout(PATIENCE, lookup)
             .await
             .map_err(|_| ResolveError::Timeout {
                 name: name.to_owned(),
                 within: PATIENCE,
             })?
-            .map_err(|error| no_address(error.to_string()))?
             .map_err(|error| no_address(error.to_string()))?;
         let mut addresses = Vec::new();
         for address in answer {
-            let address = address.ip().to_canonical();
+            let address = address.to_canonical();
             if !addresses.contains(&address) {
                 addresses.push(address);
             }

@@ -98,7 +98,8 @@ impl<'a> Guest<'a> {
         let _place = engine.runs().acquire().await;
         let started = Instant::now();
         let started_at_unix_ms = unix_ms();
-        let guard = Guard::new(self.grants, Arc::clone(&engine.services().resolver));
+        let resolver = engine.services().resolver_for(self.state.check());
+        let guard = Guard::new(self.grants, resolver);
         let guard = Arc::new(guard.moving_at_most(self.limits.bytes));
         let meter = Arc::new(CpuMeter::default());
         let secrets = SecretView::new(Arc::clone(&guard), self.secrets);

@@ -7,6 +7,7 @@
 mod checks;
 mod verdict;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, stream};
@@ -24,21 +25,30 @@ const SOAK: Duration = Duration::from_secs(50);
 const GROWTH: u64 = 32 << 20;
 
 /// The agent's memory and descriptors when it has the least of them.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Sample {
     resident: u64,
-    descriptors: usize,
+    descriptors: BTreeMap<String, usize>,
+}
+
+impl Sample {
+    fn open(&self) -> usize {
+        self.descriptors.values().sum()
+    }
 }
 
 /// The least of a few seconds: runs come and go, and what matters is what stays.
 async fn sample(process: u32) -> anyhow::Result<Sample> {
     let mut least = Sample {
         resident: u64::MAX,
-        descriptors: usize::MAX,
+        descriptors: resources::descriptors(process)?,
     };
     for _ in 0..100 {
         least.resident = least.resident.min(resources::resident(process)?);
-        least.descriptors = least.descriptors.min(resources::descriptors(process)?);
+        let descriptors = resources::descriptors(process)?;
+        if descriptors.values().sum::<usize>() < least.open() {
+            least.descriptors = descriptors;
+        }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     Ok(least)
@@ -105,7 +115,12 @@ async fn hostile_guests_disturb_nobody_for_a_minute() -> anyhow::Result<()> {
     );
     let answers = answers?;
     let ended = verdict::unix_ms();
-    let after = sample(process).await?;
+    // Look-ups that nobody waits for any more end by themselves, when the system's resolver gives up.
+    let settled = Instant::now() + Duration::from_secs(60);
+    let mut after = sample(process).await?;
+    while after.open() > before.open() + 2 && Instant::now() < settled {
+        after = sample(process).await?;
+    }
 
     let results = gateway.results().await?;
     verdict::honest_checks_were_on_time_and_well(&results, began, ended);
@@ -119,7 +134,7 @@ async fn hostile_guests_disturb_nobody_for_a_minute() -> anyhow::Result<()> {
         "{after:?}, and {before:?} after the first seconds"
     );
     assert!(
-        after.descriptors <= before.descriptors + 2,
+        after.open() <= before.open() + 2,
         "{after:?}, and {before:?} after the first seconds"
     );
     assert_eq!(resources::children(process)?, [] as [u32; 0]);

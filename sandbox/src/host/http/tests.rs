@@ -133,7 +133,7 @@ async fn fetch(request: Request, grants: &[&str]) -> Result<Response, FetchError
     };
     let engine = SandboxEngine::new(config).unwrap();
     let grants = Arc::new(GrantSet::parse(grants).unwrap());
-    let guard = Arc::new(Guard::new(grants, Arc::clone(&engine.services().resolver)));
+    let guard = Arc::new(Guard::new(grants, engine.services().resolver_for("test")));
     let secrets = SecretView::new(Arc::clone(&guard), Arc::new(OneSecret));
     let deadline = Instant::now() + Duration::from_secs(10);
     let client = Client {

@@ -16,7 +16,7 @@ fn run(lines: &[&str]) -> RunState {
     };
     let engine = SandboxEngine::new(config).unwrap();
     let grants = Arc::new(GrantSet::parse(lines).unwrap());
-    let guard = Arc::new(Guard::new(grants, Arc::clone(&engine.services().resolver)));
+    let guard = Arc::new(Guard::new(grants, engine.services().resolver_for("test")));
     RunState::new(
         Arc::clone(&guard),
         Arc::clone(engine.services()),

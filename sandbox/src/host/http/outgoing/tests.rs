@@ -18,7 +18,7 @@ fn outgoing(grants: &[&str], roots: Vec<Vec<u8>>) -> Outgoing {
     let engine = SandboxEngine::new(config).unwrap();
     let grants = Arc::new(GrantSet::parse(grants).unwrap());
     Outgoing {
-        guard: Arc::new(Guard::new(grants, Arc::clone(&engine.services().resolver))),
+        guard: Arc::new(Guard::new(grants, engine.services().resolver_for("test"))),
         services: Arc::clone(engine.services()),
         deadline: Instant::now() + Duration::from_secs(10),
     }
