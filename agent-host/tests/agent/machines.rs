@@ -18,25 +18,34 @@ fn world() -> World {
     world
 }
 
-/// As `ulimit -v` has it, in KiB.
-const ADDRESS_SPACE: u64 = 6_000_000;
+/// Address space as `ulimit -v` has it, in KiB: too little for the pool, and then for small reservations, too.
+const LITTLE: u64 = 6_000_000;
+const LESS: u64 = 2_000_000;
 
-fn limited(world: &World, arguments: &str) -> Command {
+fn limited(world: &World, kibibytes: u64, arguments: &str) -> Command {
     let mut command = Command::new("sh");
-    let line = format!("ulimit -v {ADDRESS_SPACE}; exec {AGENT_HOST} {arguments}");
+    let line = format!("ulimit -v {kibibytes}; exec {AGENT_HOST} {arguments}");
     command.current_dir(world.path("")).args(["-c", &line]);
     command
 }
 
 #[test]
 fn a_check_runs_in_little_address_space() {
-    let output = limited(&world(), "check run nothing --nagios").output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    assert!(
-        text(&output.stdout).starts_with("OK: "),
-        "{}",
-        text(&output.stdout)
-    );
+    for (kibibytes, allocation) in [(LITTLE, "small reservations"), (LESS, "on demand")] {
+        let output = limited(&world(), kibibytes, "check run nothing --nagios")
+            .env("RUST_LOG", "info")
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        assert!(
+            text(&output.stdout).starts_with("OK: "),
+            "{}",
+            text(&output.stdout)
+        );
+        // The log says what the machine gave.
+        let ready = format!("allocation={allocation}");
+        assert!(text(&output.stderr).contains(&ready), "{}", text(&output.stderr));
+    }
 }
 
 fn metrics(address: &str) -> String {
@@ -65,12 +74,25 @@ impl Drop for Agent {
 /// More sleeping checks than may run at once: every place is taken, and none of them lacks its memory.
 #[test]
 fn all_places_can_be_taken_at_once_in_little_address_space() {
+    all_places_can_be_taken(LITTLE);
+}
+
+#[test]
+fn all_places_can_be_taken_at_once_in_less() {
+    all_places_can_be_taken(LESS);
+}
+
+fn all_places_can_be_taken(kibibytes: u64) {
     let world = World::new();
     world.install_guest("sleep-forever");
     for n in 0..40 {
         world.add_check(&format!("sleeper-{n}"), "sleep-forever", "timeout = \"900ms\"");
     }
-    let mut agent = Agent(limited(&world, "run --ready-file ready.json").spawn().unwrap());
+    let mut agent = Agent(
+        limited(&world, kibibytes, "run --ready-file ready.json")
+            .spawn()
+            .unwrap(),
+    );
     let deadline = Instant::now() + Duration::from_secs(60);
     let mut wait = |what: &str, done: &dyn Fn() -> bool| {
         while !done() {

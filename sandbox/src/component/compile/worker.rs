@@ -3,7 +3,9 @@
 use std::io::{BufRead, Read, Write};
 use std::process::ExitCode;
 
-use rustix::process::{Resource, Rlimit, Signal, nice, set_parent_process_death_signal, setrlimit};
+use rustix::process::{
+    Resource, Rlimit, Signal, getrlimit, nice, set_parent_process_death_signal, setrlimit,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Execution;
@@ -77,7 +79,9 @@ fn read_order(input: &mut impl BufRead) -> Result<Order, String> {
 fn confine(order: &Order) -> std::io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     rustix::thread::set_no_new_privs(true)?;
-    let limit = |resource, value| {
+    let limit = |resource, value: u64| {
+        // Where the agent itself is held to less, that holds here too, and couldn't be raised.
+        let value = getrlimit(resource).maximum.map_or(value, |held| held.min(value));
         setrlimit(
             resource,
             Rlimit {
