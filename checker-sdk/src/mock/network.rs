@@ -40,6 +40,14 @@ impl MockHost {
         });
     }
 
+    /// Something listens at `peer`, says `greeting` at once, and answers what is written to it.
+    pub fn converse(&self, peer: &str, greeting: &[u8], handler: impl FnMut(&[u8]) -> Vec<u8> + 'static) {
+        self.add_listener(peer, |listener| {
+            listener.greeting = greeting.to_vec();
+            listener.handler = Rc::new(RefCell::new(handler));
+        });
+    }
+
     /// A connection to `peer` fails.
     pub fn refuse(&self, peer: &str, kind: ErrorKind, message: &str) {
         self.add_listener(peer, |listener| {

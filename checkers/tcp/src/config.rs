@@ -61,6 +61,19 @@ pub(crate) enum Family {
     Ipv6,
 }
 
+/// A protocol that begins in the clear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(crate) enum Starttls {
+    /// SMTP (RFC 3207).
+    Smtp,
+    /// IMAP (RFC 9051).
+    Imap,
+    /// POP3 (RFC 2595).
+    Pop3,
+}
+
 /// TLS options.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -68,6 +81,8 @@ pub(crate) enum Family {
 pub(crate) struct Tls {
     /// Whether to do a TLS handshake.
     pub(crate) enabled: bool,
+    /// The protocol in which to ask for TLS first; it is done then in any case.
+    pub(crate) starttls: Option<Starttls>,
     /// The name in the certificate; the host where none is given.
     pub(crate) server_name: Option<String>,
     /// Roots to trust and no others, as PEM; the agent's own where none are given.

@@ -9,9 +9,10 @@ use picket_checker_sdk::tls::{self, Session};
 use picket_checker_sdk::{Connection, Context, Timer};
 
 use crate::config::Config;
+use crate::starttls::Plain;
 
 /// The expected text must come within so many bytes.
-const MOST_BYTES: usize = 64 * 1024;
+pub(crate) const MOST_BYTES: usize = 64 * 1024;
 /// Of what was received, so much is shown.
 const SHOWN_BYTES: usize = 256;
 
@@ -35,7 +36,18 @@ pub(crate) fn hold(
     let mut connection = ctx.connect(peer, timeout)?;
     let connect_s = timer.seconds(ctx);
     let mut session = None;
-    if config.tls.enabled {
+    if let Some(protocol) = config.tls.starttls {
+        let mut plain = Plain {
+            ctx,
+            connection: &mut connection,
+            peer,
+            timer,
+            timeout,
+            ahead: Vec::new(),
+        };
+        plain.negotiate(protocol)?;
+    }
+    if config.tls.enabled || config.tls.starttls.is_some() {
         let (secured, agreed) = secure(config, peer, connection, left(ctx, timer, timeout))?;
         if agreed.trusted.is_err() && !config.tls.insecure {
             // Its chain is evidence enough; what is to be sent may not be for a stranger.
@@ -68,7 +80,7 @@ pub(crate) fn hold(
     })
 }
 
-fn left(ctx: &Context, timer: Timer, timeout: Duration) -> Duration {
+pub(crate) fn left(ctx: &Context, timer: Timer, timeout: Duration) -> Duration {
     timeout.saturating_sub(timer.elapsed(ctx))
 }
 
@@ -131,7 +143,7 @@ fn contains(text: &[u8], wanted: &[u8]) -> bool {
 }
 
 /// The start of what may be any bytes, on one line.
-fn shown(bytes: &[u8]) -> String {
+pub(crate) fn shown(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN_BYTES)])
         .escape_debug()
         .to_string()

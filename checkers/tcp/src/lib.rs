@@ -1,9 +1,11 @@
 //! The tcp checker: whether a port answers, how fast, and whether it says what it should.
 //!
-//! `config` is what an operator writes, `dialogue` what is said over one connection.
+//! `config` is what an operator writes, `dialogue` what is said over one connection,
+//! `starttls` what is said before TLS.
 
 mod config;
 mod dialogue;
+mod starttls;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;

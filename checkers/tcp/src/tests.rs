@@ -157,3 +157,85 @@ fn an_untrusted_peer_is_critical_unless_insecure() {
         assert_eq!(outcome.status(), status);
     }
 }
+
+/// A mail server that answers as scripted, line by line.
+fn mail_server(greeting: &'static [u8], answers: &'static [(&'static [u8], &'static [u8])]) -> MockHost {
+    let host = host();
+    host.converse("192.0.2.1:25", greeting, |text| {
+        let answer = answers.iter().find(|(said, _)| *said == text);
+        answer.map(|(_, answer)| answer.to_vec()).unwrap_or_default()
+    });
+    host.tls_answer(Ok(session(vec![certificate("CN=db.example", 30 * DAY_S)])));
+    host
+}
+
+const EHLO: &[u8] = b"EHLO picket.invalid\r\n";
+
+#[test]
+fn tls_is_asked_for_in_the_protocol_that_begins_without_it() {
+    let hosts = [
+        (
+            "smtp",
+            mail_server(
+                b"220-welcome\r\n220 mail\r\n",
+                &[
+                    (EHLO, b"250-mail\r\n250-STARTTLS\r\n250 SIZE 1\r\n"),
+                    (b"STARTTLS\r\n", b"220 go\r\n"),
+                ],
+            ),
+        ),
+        (
+            "imap",
+            mail_server(b"* OK ready\r\n", &[(b"a STARTTLS\r\n", b"a OK begin\r\n")]),
+        ),
+        (
+            "pop3",
+            mail_server(b"+OK ready\r\n", &[(b"STLS\r\n", b"+OK begin\r\n")]),
+        ),
+    ];
+    for (protocol, host) in hosts {
+        let outcome = check(&host, &with(&json!({"tls": {"starttls": protocol}})));
+        assert_eq!(outcome.status(), Status::Ok, "{protocol}: {}", outcome.summary());
+        assert!(
+            outcome.summary().contains("with TLS"),
+            "{protocol}: {}",
+            outcome.summary()
+        );
+    }
+}
+
+#[test]
+fn a_server_that_refuses_tls_is_critical_and_nothing_is_sent_to_it() {
+    let silent = mail_server(b"220 mail\r\n", &[(EHLO, b"250-mail\r\n250 SIZE 1\r\n")]);
+    let refusing = mail_server(
+        b"220 mail\r\n",
+        &[(EHLO, b"250 STARTTLS\r\n"), (b"STARTTLS\r\n", b"454 not now\r\n")],
+    );
+    for (host, words) in [
+        (silent, "doesn't offer STARTTLS"),
+        (refusing, "received `454 not now`"),
+    ] {
+        let outcome = check(
+            &host,
+            &with(&json!({"tls": {"starttls": "smtp"}, "send": "secret"})),
+        );
+        assert_eq!(outcome.status(), Status::Critical);
+        assert!(outcome.summary().contains(words), "{}", outcome.summary());
+    }
+}
+
+#[test]
+fn what_is_smuggled_in_before_tls_is_not_taken_for_what_came_through_it() {
+    let host = mail_server(
+        b"+OK ready\r\n",
+        &[(b"STLS\r\n", b"+OK begin\r\n+OK injected\r\n")],
+    );
+    let config = with(&json!({"tls": {"starttls": "pop3"}, "expect": "injected"}));
+    let outcome = check(&host, &config);
+    assert_eq!(outcome.status(), Status::Critical);
+    assert!(
+        outcome.summary().contains("said more than"),
+        "{}",
+        outcome.summary()
+    );
+}

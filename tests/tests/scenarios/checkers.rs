@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use picket_tests::installation::{Agent, AgentOptions, Gateway, Installation, Platform};
-use picket_tests::servers::{Dnsmasq, Nginx};
+use picket_tests::servers::{Dnsmasq, Mail, Nginx};
 use picket_tests::wait;
 use serde_json::Value;
 
@@ -128,6 +128,8 @@ async fn tcp_judges_nginx() -> anyhow::Result<()> {
     let nginx = Nginx::start(folder.path()).await?;
     let (plain, tls, root) = (nginx.plain, nginx.tls, nginx.root.clone());
     let closed = picket_tests::installation::free_port()?;
+    let mail = Mail::start(tls).await?;
+    let smtp = mail.address;
     let at =
         |address: std::net::SocketAddr| format!("host = \"{}\"\nport = {}\n", address.ip(), address.port());
     let stage = Stage::with("tcp", |_| {
@@ -163,6 +165,15 @@ async fn tcp_judges_nginx() -> anyhow::Result<()> {
                 &[format!("tcp:{tls}")],
                 &format!("{}[check.untrusted.config.tls]\nenabled = true", at(tls)),
             ),
+            check(
+                "starttls",
+                "tcp",
+                &[format!("tcp:{smtp}")],
+                &format!(
+                    "{}[check.starttls.config.tls]\nstarttls = \"smtp\"\nca = \"\"\"\n{root}\"\"\"",
+                    at(smtp)
+                ),
+            ),
         ]
         .concat()
     })
@@ -172,6 +183,11 @@ async fn tcp_judges_nginx() -> anyhow::Result<()> {
     stage.expect("closed", "critical").await?;
     stage.expect("tls", "ok").await?;
     stage.expect("untrusted", "critical").await?;
+    let starttls = stage.expect("starttls", "ok").await?;
+    assert!(
+        starttls["summary"].to_string().contains("with TLS"),
+        "{starttls:#}"
+    );
     Ok(())
 }
 
