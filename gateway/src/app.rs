@@ -59,6 +59,7 @@ impl App {
             let listener = TcpListener::bind(address).await.map_err(listen)?;
             addresses.metrics = Some(listener.local_addr().map_err(listen)?);
             tokio::spawn(metrics::serve(listener, telemetry::recorder(), stop.clone()));
+            tokio::spawn(metrics::upkeep(telemetry::recorder(), stop.clone()));
         }
         let (joined, watch_joined) = watch::channel(false);
         let membership = Membership::new(config, link, joined, stop.clone());

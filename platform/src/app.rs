@@ -148,6 +148,7 @@ impl App {
             stop.clone(),
         ));
         tasks.spawn(coordination::reconcile::run(services.clone(), stop.clone()));
+        tasks.spawn(services.metrics.clone().upkeep(stop.clone()));
         tasks.spawn(alerts::freshness::run(services.clone(), stop.clone()));
         let worker = Worker::new(
             services.clone(),

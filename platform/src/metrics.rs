@@ -7,7 +7,13 @@ pub mod ingest;
 pub mod jobs;
 pub mod serving;
 
+use std::time::Duration;
+
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio_util::sync::CancellationToken;
+
+/// How often samples are sorted into their buckets.
+const UPKEEP: Duration = Duration::from_secs(10);
 
 /// Bounds of the histograms of durations, in seconds: from a commit on a fast disk to one that hangs.
 const SECONDS: &[f64] = &[
@@ -44,6 +50,14 @@ impl Metrics {
         describe();
         *installed = Some(handle.clone());
         Ok(Self(handle))
+    }
+
+    /// Sorts samples of histograms into their buckets now and again, until `stop`: each takes memory until then, whether or
+    /// not anybody ever scrapes.
+    pub async fn upkeep(self, stop: CancellationToken) {
+        while tokio::time::timeout(UPKEEP, stop.cancelled()).await.is_err() {
+            self.0.run_upkeep();
+        }
     }
 
     /// All of them in the Prometheus text format.

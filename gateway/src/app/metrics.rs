@@ -1,5 +1,7 @@
 //! `/metrics`, on a loopback port.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse as _;
@@ -9,6 +11,20 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::telemetry;
+
+/// How often samples are sorted into their buckets.
+const UPKEEP: Duration = Duration::from_secs(10);
+
+/// Sorts samples of histograms into their buckets now and again, until `stop`: each takes memory until then, whether or not
+/// anybody ever scrapes.
+pub(super) async fn upkeep(recorder: Option<&'static PrometheusHandle>, stop: CancellationToken) {
+    let Some(recorder) = recorder else {
+        return;
+    };
+    while tokio::time::timeout(UPKEEP, stop.cancelled()).await.is_err() {
+        recorder.run_upkeep();
+    }
+}
 
 pub(super) async fn serve(
     listener: TcpListener,
