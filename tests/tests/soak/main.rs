@@ -1,6 +1,6 @@
 //! Every hostile guest on one agent for a minute, beside fifty honest checks, each of them every second.
 //!
-//! A program of its own, for it takes more than a minute, most of which it waits: test runners run it beside others. Its
+//! A program of its own, which nextest runs by itself (`.config/nextest.toml`), since it measures lateness. Its
 //! bounds are those that a busy machine with two cores holds: they tell an agent that suffers from one that doesn't, and
 //! not a quick machine from a slow one.
 
