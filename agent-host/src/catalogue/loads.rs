@@ -3,18 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::folder::Fingerprint;
 use super::loaded::{CheckerError, Loaded, Loader};
-
-/// Compilers at once: each may take its whole allowance of memory.
-const MOST_AT_ONCE: usize = 4;
 
 /// A load that is over.
 #[derive(Debug)]
@@ -29,7 +24,6 @@ pub(super) struct Done {
 #[derive(Debug)]
 pub struct Loads {
     loader: Loader,
-    places: Arc<Semaphore>,
     tasks: JoinSet<Done>,
     under_way: BTreeMap<String, Fingerprint>,
     done: Vec<Done>,
@@ -40,10 +34,8 @@ impl Loads {
     /// Loads with this loader. A look waits for all that it began.
     #[must_use]
     pub fn new(loader: Loader) -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             loader,
-            places: Arc::new(Semaphore::new(processors.min(MOST_AT_ONCE))),
             tasks: JoinSet::new(),
             under_way: BTreeMap::new(),
             done: Vec::new(),
@@ -68,10 +60,9 @@ impl Loads {
             return;
         }
         self.under_way.insert(stem.to_owned(), fingerprint);
-        let (loader, places, stem) = (self.loader.clone(), Arc::clone(&self.places), stem.to_owned());
+        let (loader, stem) = (self.loader.clone(), stem.to_owned());
+        // How many are compiled at once is the compiler's business: what comes from the cache waits for nobody.
         self.tasks.spawn(async move {
-            // Closed never: the semaphore lives as long as its loads.
-            let _place = places.acquire().await;
             let loaded = loader.load(&file).await;
             Done {
                 stem,

@@ -5,6 +5,7 @@
 //! * [`worker`]: the child's side.
 
 pub mod child;
+mod places;
 pub mod worker;
 
 use wasmtime::component::Component;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use super::places::Places;
 use super::worker::{ARGUMENT, Order, REFUSED};
 use crate::component::LoadError;
 use crate::engine::{Allocation, Execution};
@@ -54,6 +55,7 @@ pub struct ChildCompiler {
     program: PathBuf,
     limits: CompileLimits,
     listener: Listener,
+    places: Arc<Places>,
 }
 
 impl fmt::Debug for ChildCompiler {
@@ -98,6 +100,7 @@ impl ChildCompiler {
             program,
             limits,
             listener: Arc::new(listener),
+            places: Arc::default(),
         }
     }
 
@@ -121,6 +124,7 @@ impl ChildCompiler {
             cpu_s: self.limits.cpu.as_secs().max(1),
         };
         let order = serde_json::to_string(&order).map_err(|error| failed(&error))?;
+        let _place = self.places.take();
         let mut child = Command::new(&self.program)
             .arg(ARGUMENT)
             .env_clear()
