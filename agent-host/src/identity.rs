@@ -166,7 +166,7 @@ fn is_same(a: &Identity, b: &Identity) -> bool {
             .map(|certificate| certificate.to_vec());
         trusted
             .chain(own)
-            .chain([identity.peers().root().to_vec()])
+            .chain(identity.peers().roots().iter().map(|root| root.to_vec()))
             .collect()
     };
     ders(a) == ders(b)

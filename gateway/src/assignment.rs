@@ -43,8 +43,8 @@ pub struct Cursor {
 pub struct TenantTrust {
     /// The tenant's CA certificates.
     pub tenant_cas: Vec<Vec<u8>>,
-    /// The platform root.
-    pub root: Vec<u8>,
+    /// The platform roots.
+    pub roots: Vec<Vec<u8>>,
 }
 
 /// One agent that this gateway owns, with all that is needed to poll it.
@@ -152,7 +152,7 @@ impl Assignment {
         for tenant in delta.tenants {
             let trust = TenantTrust {
                 tenant_cas: tenant.tenant_cas.iter().map(|der| der.to_vec()).collect(),
-                root: tenant.root.to_vec(),
+                roots: tenant.roots.iter().map(|der| der.to_vec()).collect(),
             };
             self.trust.insert(tenant.tenant, Arc::new(trust));
         }

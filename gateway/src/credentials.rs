@@ -163,7 +163,7 @@ pub async fn issue(
     let expectation = GatewayExpectation {
         platform: identity.platform().clone(),
         tenant: tenant.clone(),
-        trust: Trust::new(identity.trust().root().clone(), [issuer])?,
+        trust: Trust::with_roots(identity.trust().roots().to_vec(), [issuer])?,
         serials: Serials::default(),
         not_before: now,
     };

@@ -96,6 +96,7 @@ impl Membership {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 weight: self.config.weight,
                 zone: self.config.zone.clone(),
+                trust_sequence: 0,
             };
             let (session, snapshot) = Session::join(channel.clone(), hello, fence.clone()).await?;
             Ok::<_, SessionError>((channel, session, snapshot))
@@ -248,6 +249,7 @@ impl Work {
             revision: self.assignment.revision(),
             agents: count(self.assignment.len()),
             polls_in_flight: count(self.in_flight.load(Ordering::Relaxed)),
+            trust_sequence: 0,
         })
     }
 

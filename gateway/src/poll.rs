@@ -369,6 +369,7 @@ impl Entry {
                     quota_bytes: spool.quota_bytes,
                     dropped: spool.dropped,
                 }),
+            ..proto::ReachabilityClaim::default()
         }
     }
 }

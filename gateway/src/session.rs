@@ -130,6 +130,7 @@ impl Session {
                 Response::Snapshot(_) => return Err(SessionError::Protocol("a snapshot without a lease")),
                 Response::Delta(_) => return Err(SessionError::Protocol("a delta before the snapshot")),
                 Response::Goodbye(goodbye) => return Err(SessionError::Goodbye(goodbye.reason)),
+                Response::Trust(_) => {}
             }
         }
     }
@@ -153,6 +154,7 @@ impl Session {
             biased;
             () = fenced(&fence) => Err(SessionError::Fenced),
             message = self.receive() => match message? {
+                Response::Trust(_) => Ok(Event::Renewed),
                 Response::Lease(lease) => self.renew(&lease).map(|()| Event::Renewed),
                 Response::Delta(delta) => Ok(Event::Delta(delta)),
                 Response::Snapshot(_) => Err(SessionError::Protocol("a second snapshot")),

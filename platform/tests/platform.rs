@@ -79,6 +79,7 @@ impl Session {
             version: "0".into(),
             weight: 1,
             zone: String::new(),
+            trust_sequence: 0,
         };
         asks.send(SessionRequest {
             kind: Some(Ask::Hello(hello)),

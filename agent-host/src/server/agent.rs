@@ -117,6 +117,7 @@ impl Agent for AgentService {
             spool: Some(spool_status(&self.spool.view())),
             checks: checks.collect(),
             checkers: checkers.collect(),
+            trust_sequence: 0,
         }))
     }
 

@@ -21,7 +21,8 @@ fn trust(tenant: &str) -> proto::TenantTrust {
     proto::TenantTrust {
         tenant: tenant.to_owned(),
         tenant_cas: vec![vec![1, 2, 3].into()],
-        root: vec![4].into(),
+        roots: vec![vec![4].into()],
+        ..proto::TenantTrust::default()
     }
 }
 

@@ -64,7 +64,7 @@ fn expectation(assigned: &Assigned) -> Result<AgentExpectation, Failure> {
 
 fn trust(trust: &TenantTrust) -> Result<Trust, TrustError> {
     let der = |bytes: &Vec<u8>| CertificateDer::from(bytes.clone());
-    Trust::new(der(&trust.root), trust.tenant_cas.iter().map(der))
+    Trust::with_roots(trust.roots.iter().map(der), trust.tenant_cas.iter().map(der))
 }
 
 fn of_dial(error: &DialError) -> Failure {

@@ -72,7 +72,7 @@ fn assigned(key: &AgentKey, registered: GetAgentResponse) -> Result<Assigned, Un
         reachability: State::Pending,
         trust: Arc::new(TenantTrust {
             tenant_cas: registered.tenant_cas.iter().map(|der| der.to_vec()).collect(),
-            root: registered.root.to_vec(),
+            roots: registered.roots.iter().map(|der| der.to_vec()).collect(),
         }),
     })
 }

@@ -63,7 +63,8 @@ impl Authority {
         let trust = |(tenant, ca): (&String, &CertificateAuthority)| TenantTrust {
             tenant: tenant.clone(),
             tenant_cas: vec![ca.certificate_der().to_vec().into()],
-            root: self.root.certificate_der().to_vec().into(),
+            roots: vec![self.root.certificate_der().to_vec().into()],
+            ..TenantTrust::default()
         };
         self.tenant_cas.iter().map(trust).collect()
     }

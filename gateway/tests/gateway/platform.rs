@@ -15,9 +15,10 @@ use picket_proto::platform::v1::registry_server::{Registry, RegistryServer};
 use picket_proto::platform::v1::session_request::Kind as Asked;
 use picket_proto::platform::v1::session_response::Kind as Said;
 use picket_proto::platform::v1::{
-    Assignment, GetAgentRequest, GetAgentResponse, Hello, IssueTenantCertificateRequest,
-    IssueTenantCertificateResponse, Lease, ReachabilityClaim, SessionRequest, SessionResponse, SubmitOutcome,
-    SubmitRequest, SubmitResponse,
+    Assignment, EnrollAgentRequest, GetAgentRequest, GetAgentResponse, Hello, IssueAgentCertificateResponse,
+    IssueTenantCertificateRequest, IssueTenantCertificateResponse, Lease, ReachabilityClaim,
+    RenewAgentRequest, RenewGatewayRequest, RenewGatewayResponse, SessionRequest, SessionResponse,
+    SubmitOutcome, SubmitRequest, SubmitResponse,
 };
 use prost::Message as _;
 use tokio::sync::{mpsc, watch};
@@ -300,7 +301,28 @@ impl Registry for Service {
             common_name: found.common_name.clone(),
             active_serials: found.active_serials.clone(),
             tenant_cas: trust.tenant_cas.clone(),
-            root: trust.root.clone(),
+            roots: trust.roots.clone(),
         }))
+    }
+
+    async fn enroll_agent(
+        &self,
+        _request: Request<EnrollAgentRequest>,
+    ) -> Result<Response<IssueAgentCertificateResponse>, Status> {
+        Err(Status::unimplemented("this platform only acts"))
+    }
+
+    async fn renew_agent(
+        &self,
+        _request: Request<RenewAgentRequest>,
+    ) -> Result<Response<IssueAgentCertificateResponse>, Status> {
+        Err(Status::unimplemented("this platform only acts"))
+    }
+
+    async fn renew_gateway(
+        &self,
+        _request: Request<RenewGatewayRequest>,
+    ) -> Result<Response<RenewGatewayResponse>, Status> {
+        Err(Status::unimplemented("this platform only acts"))
     }
 }

@@ -65,7 +65,7 @@ pub fn install(folder: &Path, bundle: &IdentityBundle, now: UnixTime) -> Result<
     let files = [
         (LEAF, pem::certificates([leaf])),
         (ISSUER, pem::certificates([issuer])),
-        (ROOT, pem::certificates([identity.peers.root()])),
+        (ROOT, pem::certificates(&identity.peers.roots())),
         (
             peers_file(&identity),
             pem::certificates(identity.peers.cas().iter().map(|ca| ca.der())),

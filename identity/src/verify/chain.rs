@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
+use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
 use crate::profile::{Leaf, SigningCertificate};
@@ -28,14 +28,14 @@ impl Policy<'_> {
         };
         let leaf =
             Leaf::parse(leaf_der).map_err(|error| self.refuse(Reason::BadProfile, &error.to_string()))?;
-        let issuer = self.chain(leaf_der, &leaf, beside)?;
+        let (issuer, root_not_after) = self.chain(leaf_der, &leaf, beside)?;
         let id = self.identity(&leaf, issuer, identity)?;
         self.serial(&leaf, issuer)?;
 
         let chain_not_after = leaf
             .not_after
             .min(issuer.certificate.not_after)
-            .min(self.trust.root_validity().1);
+            .min(root_not_after);
         Ok(Verified(Arc::new(Facts {
             id,
             serial: leaf.serial,
@@ -52,41 +52,49 @@ impl Policy<'_> {
         Refusal::new(reason, self.expected.clone(), got, self.now)
     }
 
-    /// The pinned CA that issued the leaf, if there is one.
+    /// The pinned CA that issued the leaf, if there is one, and the last second of the root above it.
     fn chain(
         &self,
         leaf_der: &CertificateDer<'_>,
         leaf: &Leaf,
         beside: &[CertificateDer<'_>],
-    ) -> Result<&PinnedCa, Refusal> {
-        self.root_is_valid()?;
+    ) -> Result<(&PinnedCa, UnixTime), Refusal> {
+        let anchors = self.trust.anchors(self.now);
+        if anchors.is_empty() {
+            return Err(self.explain_roots());
+        }
         let end_entity = EndEntityCert::try_from(leaf_der)
             .map_err(|error| self.refuse(Reason::BadProfile, &error.to_string()))?;
         let offered = self.trust.offered();
-        let path = match build(&end_entity, self.trust.anchors(), offered, self.now) {
+        let path = match build(&end_entity, &anchors, offered, self.now) {
             Ok(path) => path,
-            Err(error) => return Err(self.explain(&error, leaf_der, leaf, beside)),
+            Err(error) => return Err(self.explain(&error, leaf_der, leaf, beside, &anchors)),
         };
         let issuer_der = path.intermediate_certificates().next().map(|issuer| issuer.der());
-        self.trust
+        let issuer = self
+            .trust
             .cas()
             .iter()
-            .find(|ca| Some(&ca.der) == issuer_der.as_ref())
+            .find(|ca| Some(&ca.der) == issuer_der.as_ref());
+        issuer
+            .zip(self.trust.root_not_after(path.anchor()))
             .ok_or_else(|| self.refuse(Reason::WrongIssuer, "a path that isn't leaf, pinned CA, root"))
     }
 
-    /// An anchor's dates aren't looked at by path building.
-    fn root_is_valid(&self) -> Result<(), Refusal> {
-        let (not_before, not_after) = self.trust.root_validity();
-        if self.now < not_before {
-            let got = format!("a platform root that isn't valid before {}", not_before.as_secs());
-            return Err(self.refuse(Reason::NotYetValid, &got));
+    /// No root is valid now. Says so of the one that was valid last.
+    fn explain_roots(&self) -> Refusal {
+        let Some(root) = self.trust.root_list().iter().max_by_key(|root| root.not_after) else {
+            return self.refuse(Reason::UnknownCa, "no platform root");
+        };
+        if self.now < root.not_before {
+            let got = format!(
+                "a platform root that isn't valid before {}",
+                root.not_before.as_secs()
+            );
+            return self.refuse(Reason::NotYetValid, &got);
         }
-        if self.now > not_after {
-            let got = format!("a platform root that expired at {}", not_after.as_secs());
-            return Err(self.refuse(Reason::Expired, &got));
-        }
-        Ok(())
+        let got = format!("a platform root that expired at {}", root.not_after.as_secs());
+        self.refuse(Reason::Expired, &got)
     }
 
     fn identity(
@@ -138,6 +146,7 @@ impl Policy<'_> {
         leaf_der: &CertificateDer<'_>,
         leaf: &Leaf,
         beside: &[CertificateDer<'_>],
+        anchors: &[TrustAnchor<'_>],
     ) -> Refusal {
         if self.now > leaf.not_after {
             let got = format!("{}, expired at {}", leaf.uri, leaf.not_after.as_secs());
@@ -158,7 +167,7 @@ impl Policy<'_> {
             | webpki::Error::InvalidSignatureForPublicKey
             | webpki::Error::PathLenConstraintViolated
             | webpki::Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
-                self.explain_issuer(leaf_der, leaf, beside)
+                self.explain_issuer(leaf_der, leaf, beside, anchors)
             }
             other => self.refuse(Reason::BadProfile, &other.to_string()),
         }
@@ -171,6 +180,7 @@ impl Policy<'_> {
         leaf_der: &CertificateDer<'_>,
         leaf: &Leaf,
         beside: &[CertificateDer<'_>],
+        anchors: &[TrustAnchor<'_>],
     ) -> Refusal {
         let unknown = || {
             let got = format!("{}, issued by a CA that isn't pinned here", leaf.uri);
@@ -181,7 +191,7 @@ impl Policy<'_> {
         };
         let direct = end_entity.verify_for_usage(
             SIGNATURES,
-            self.trust.anchors(),
+            anchors,
             &[],
             self.now,
             KeyUsage::client_auth(),
@@ -200,14 +210,7 @@ impl Policy<'_> {
         let Ok(certificate) = SigningCertificate::parse(sibling) else {
             return unknown();
         };
-        if build(
-            &end_entity,
-            self.trust.anchors(),
-            std::slice::from_ref(sibling),
-            self.now,
-        )
-        .is_err()
-        {
+        if build(&end_entity, anchors, std::slice::from_ref(sibling), self.now).is_err() {
             return unknown();
         }
         let domain = certificate.trust_domain;
@@ -228,7 +231,7 @@ impl Policy<'_> {
 /// A path of exactly leaf, one of `offered`, root.
 fn build<'p>(
     leaf: &'p EndEntityCert<'p>,
-    anchors: &'p [rustls_pki_types::TrustAnchor<'static>],
+    anchors: &'p [TrustAnchor<'p>],
     offered: &'p [CertificateDer<'p>],
     now: UnixTime,
 ) -> Result<VerifiedPath<'p>, webpki::Error> {

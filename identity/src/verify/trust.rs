@@ -11,6 +11,11 @@ use thiserror::Error;
 use crate::profile::{ProfileError, SigningCertificate};
 use crate::spiffe::TrustDomain;
 
+/// One, and the one that takes its place; and one more, so that an interrupted change can be begun anew.
+const MAX_ROOTS: usize = 4;
+/// Each is tried in path building.
+const MAX_CAS: usize = 16;
+
 /// A CA by its key: SHA-256 of its `SubjectPublicKeyInfo`. As text: lower-case hexadecimal. A CA certificate that is
 /// made anew for the same key is the same issuer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -80,6 +85,12 @@ pub enum TrustError {
         /// What is wrong.
         error: ProfileError,
     },
+    /// Without a root nobody could ever be accepted.
+    #[error("no root certificate: expected at least one")]
+    NoRoot,
+    /// More than the platform ever has at a time.
+    #[error("more than {1} {0}")]
+    TooMany(&'static str, usize),
     /// Without a pinned CA nobody could ever be accepted.
     #[error("no pinned CA certificate: expected at least one")]
     NoCa,
@@ -119,15 +130,22 @@ impl PinnedCa {
     }
 }
 
-/// The platform's root and the pinned CA certificates. Checked when made; cheap to clone.
+/// A root certificate of the platform's.
+pub(super) struct Root {
+    der: CertificateDer<'static>,
+    anchor: TrustAnchor<'static>,
+    pub(super) not_before: UnixTime,
+    pub(super) not_after: UnixTime,
+}
+
+/// The platform's roots and the pinned CA certificates below them. Checked when made; cheap to clone.
+///
+/// There are two roots while one takes the other's place, and one otherwise.
 #[derive(Clone)]
 pub struct Trust(Arc<Inner>);
 
 struct Inner {
-    root: CertificateDer<'static>,
-    root_not_before: UnixTime,
-    root_not_after: UnixTime,
-    anchors: [TrustAnchor<'static>; 1],
+    roots: Vec<Root>,
     cas: Vec<PinnedCa>,
     /// The same certificates in the form that path building wants.
     offered: Vec<CertificateDer<'static>>,
@@ -142,15 +160,46 @@ impl Trust {
         root: CertificateDer<'static>,
         cas: impl IntoIterator<Item = CertificateDer<'static>>,
     ) -> Result<Self, TrustError> {
-        let root_certificate = SigningCertificate::parse(&root).map_err(TrustError::Root)?;
-        let anchor = webpki::anchor_from_trusted_cert(&root)
-            .map_err(|error| TrustError::Anchor(error.to_string()))?
-            .to_owned();
+        Self::with_roots([root], cas)
+    }
+
+    /// Takes roots and the CA certificates below any of them that may issue.
+    ///
+    /// # Errors
+    /// A certificate that isn't a signing certificate of ours, or too few or too many of them.
+    pub fn with_roots(
+        roots: impl IntoIterator<Item = CertificateDer<'static>>,
+        cas: impl IntoIterator<Item = CertificateDer<'static>>,
+    ) -> Result<Self, TrustError> {
+        let mut anchors = Vec::new();
+        let mut root_keys = Vec::new();
+        for der in roots {
+            if anchors.len() == MAX_ROOTS {
+                return Err(TrustError::TooMany("roots", MAX_ROOTS));
+            }
+            let certificate = SigningCertificate::parse(&der).map_err(TrustError::Root)?;
+            let anchor = webpki::anchor_from_trusted_cert(&der)
+                .map_err(|error| TrustError::Anchor(error.to_string()))?
+                .to_owned();
+            root_keys.push(certificate.spki);
+            anchors.push(Root {
+                anchor,
+                der,
+                not_before: certificate.not_before,
+                not_after: certificate.not_after,
+            });
+        }
+        if anchors.is_empty() {
+            return Err(TrustError::NoRoot);
+        }
         let mut pinned = Vec::new();
         for (index, der) in cas.into_iter().enumerate() {
+            if index == MAX_CAS {
+                return Err(TrustError::TooMany("pinned CA certificates", MAX_CAS));
+            }
             let certificate =
                 SigningCertificate::parse(&der).map_err(|error| TrustError::Ca { index, error })?;
-            if certificate.spki == root_certificate.spki {
+            if root_keys.contains(&certificate.spki) {
                 return Err(TrustError::RootPinned { index });
             }
             let id = IssuerId::of_spki(&certificate.spki);
@@ -161,19 +210,16 @@ impl Trust {
         }
         let offered = pinned.iter().map(|ca| ca.der.clone()).collect();
         Ok(Self(Arc::new(Inner {
-            root_not_before: root_certificate.not_before,
-            root_not_after: root_certificate.not_after,
-            anchors: [anchor],
-            root,
+            roots: anchors,
             cas: pinned,
             offered,
         })))
     }
 
-    /// The root certificate.
+    /// The root certificates.
     #[must_use]
-    pub fn root(&self) -> &CertificateDer<'static> {
-        &self.0.root
+    pub fn roots(&self) -> Vec<CertificateDer<'static>> {
+        self.0.roots.iter().map(|root| root.der.clone()).collect()
     }
 
     /// The pinned CAs.
@@ -182,22 +228,49 @@ impl Trust {
         &self.0.cas
     }
 
-    pub(super) fn anchors(&self) -> &[TrustAnchor<'static>] {
-        &self.0.anchors
+    /// The roots' anchors at a time at which they are valid: path building looks at no anchor's dates.
+    pub(super) fn anchors(&self, now: UnixTime) -> Vec<TrustAnchor<'_>> {
+        let valid = self
+            .0
+            .roots
+            .iter()
+            .filter(|root| root.not_before <= now && now <= root.not_after);
+        valid.map(|root| borrowed(&root.anchor)).collect()
     }
 
     pub(super) fn offered(&self) -> &[CertificateDer<'static>] {
         &self.0.offered
     }
 
-    pub(super) fn root_validity(&self) -> (UnixTime, UnixTime) {
-        (self.0.root_not_before, self.0.root_not_after)
+    pub(super) fn root_list(&self) -> &[Root] {
+        &self.0.roots
+    }
+
+    /// The last second of the root that an accepted path ends at.
+    pub(super) fn root_not_after(&self, anchor: &TrustAnchor<'_>) -> Option<UnixTime> {
+        let root = self.0.roots.iter().find(|root| {
+            root.anchor.subject_public_key_info == anchor.subject_public_key_info
+                && root.anchor.subject == anchor.subject
+        });
+        root.map(|root| root.not_after)
+    }
+}
+
+/// Without copying what it points at.
+fn borrowed<'a>(anchor: &'a TrustAnchor<'static>) -> TrustAnchor<'a> {
+    TrustAnchor {
+        subject: anchor.subject.as_ref().into(),
+        subject_public_key_info: anchor.subject_public_key_info.as_ref().into(),
+        name_constraints: anchor.name_constraints.as_ref().map(|der| der.as_ref().into()),
     }
 }
 
 impl fmt::Debug for Trust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cas: Vec<_> = self.0.cas.iter().map(|ca| (ca.trust_domain(), ca.id)).collect();
-        f.debug_struct("Trust").field("cas", &cas).finish_non_exhaustive()
+        f.debug_struct("Trust")
+            .field("roots", &self.0.roots.len())
+            .field("cas", &cas)
+            .finish_non_exhaustive()
     }
 }

@@ -3,7 +3,9 @@
 use picket_identity::name::{GatewayName, TenantSlug};
 use picket_proto::platform::v1::registry_server::Registry;
 use picket_proto::platform::v1::{
-    GetAgentRequest, GetAgentResponse, IssueTenantCertificateRequest, IssueTenantCertificateResponse,
+    EnrollAgentRequest, GetAgentRequest, GetAgentResponse, IssueAgentCertificateResponse,
+    IssueTenantCertificateRequest, IssueTenantCertificateResponse, RenewAgentRequest, RenewGatewayRequest,
+    RenewGatewayResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -54,7 +56,7 @@ impl RegistryService {
                 .map(|certificate| certificate.serial)
                 .collect(),
             tenant_cas: cas.into_iter().map(|ca| ca.certificate.into()).collect(),
-            root: self.0.authority.root().to_vec().into(),
+            roots: vec![self.0.authority.root().to_vec().into()],
         })
     }
 }
@@ -81,6 +83,27 @@ impl Registry for RegistryService {
             issuer: issued.issuer.to_vec().into(),
             not_after_unix_s: issued.not_after.as_secs(),
         }))
+    }
+
+    async fn enroll_agent(
+        &self,
+        _request: Request<EnrollAgentRequest>,
+    ) -> Result<Response<IssueAgentCertificateResponse>, Status> {
+        Err(Status::unimplemented("not here yet"))
+    }
+
+    async fn renew_agent(
+        &self,
+        _request: Request<RenewAgentRequest>,
+    ) -> Result<Response<IssueAgentCertificateResponse>, Status> {
+        Err(Status::unimplemented("not here yet"))
+    }
+
+    async fn renew_gateway(
+        &self,
+        _request: Request<RenewGatewayRequest>,
+    ) -> Result<Response<RenewGatewayResponse>, Status> {
+        Err(Status::unimplemented("not here yet"))
     }
 
     async fn get_agent(

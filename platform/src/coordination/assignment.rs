@@ -69,7 +69,8 @@ impl View {
             let trust = view.tenants.entry(tenant.clone()).or_insert_with(|| TenantTrust {
                 tenant,
                 tenant_cas: Vec::new(),
-                root: root.to_vec().into(),
+                roots: vec![root.to_vec().into()],
+                ..TenantTrust::default()
             });
             trust.tenant_cas.push(ca.into());
         }
@@ -200,6 +201,7 @@ fn assigned(row: store::assignments::Assigned) -> AssignedAgent {
         committed_seq: row.committed_seq.map_or(0, from_db),
         reachability: row.reachability.map_or(0, |word| state_of_word(&word).into()),
         unreachable_after_ms: from_db(row.unreachable_after_ms),
+        ..AssignedAgent::default()
     }
 }
 
