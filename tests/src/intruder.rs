@@ -58,6 +58,12 @@ impl Intruder {
         Ok(Self::with(vec![read("leaf.pem")?, read("issuer.pem")?], key))
     }
 
+    /// With what was forged.
+    #[must_use]
+    pub fn from_forged(forged: crate::forgery::Forged) -> Self {
+        Self::with(forged.chain, forged.key)
+    }
+
     /// Tries one door: a TLS handshake that trusts anybody, then HTTP/2. In TLS 1.3 a client learns of its refusal only
     /// when it reads, so it reads.
     pub async fn try_door(&self, address: SocketAddr) -> anyhow::Result<Answer> {
@@ -79,7 +85,8 @@ impl Intruder {
         })
     }
 
-    fn tls(&self) -> anyhow::Result<ClientConfig> {
+    /// How it speaks.
+    pub fn tls(&self) -> anyhow::Result<ClientConfig> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()?

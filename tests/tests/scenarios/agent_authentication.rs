@@ -8,11 +8,11 @@ use picket_identity::credential::PrivateKey;
 use picket_identity::name::{GatewayName, TenantSlug};
 use picket_identity::verify;
 use picket_issuing::{CertificateAuthority, Issued, PublicKey, hours};
-use picket_tests::installation::{AgentOptions, Installation};
+use picket_tests::installation::{AgentOptions, Installation, free_port};
 use picket_tests::intruder::{Answer, Intruder};
 use rustls_pki_types::{PrivateKeyDer, pem::PemObject as _};
 
-use crate::setting::{self, NOOP};
+use crate::setting;
 
 /// "Agent presents tenant certificate": the agent asks for a client certificate, and takes only one of a gateway of its
 /// own platform, for its own tenant.
@@ -62,11 +62,11 @@ async fn agent_requires_gateway_certificate() -> anyhow::Result<()> {
 async fn gateway_verifies_tenant() -> anyhow::Result<()> {
     let setting = setting::with_agents_of(&["globex"]).await?;
     setting.installation.add_tenant("acme")?;
-    let elsewhere = "127.0.0.1:1";
+    let elsewhere = format!("127.0.0.1:{}", free_port()?);
     let globex = &setting.agents[0].endpoint;
     setting
         .installation
-        .add_agent_at("acme", "edge", AgentOptions::default(), elsewhere, globex)?;
+        .add_agent_at("acme", "edge", AgentOptions::default(), &elsewhere, globex)?;
 
     let alert = setting.alert("acme", "agent_refused", "open").await?;
     let text = alert.to_string();
@@ -106,9 +106,7 @@ async fn gateway_verifies_tenant() -> anyhow::Result<()> {
 #[test]
 fn certificate_encodes_tenant() -> anyhow::Result<()> {
     let installation = Installation::new()?;
-    installation.add_tenant("acme")?;
-    let agent = installation.add_agent("acme", "edge", AgentOptions::default())?;
-    agent.write_checks("heartbeat", NOOP)?;
+    let agent = installation.lone_agent("acme", "edge")?;
     let identity = agent.folder.join("identity");
 
     let leaf = openssl(
@@ -156,14 +154,7 @@ async fn refused(who: &str, intruder: &Intruder, door: SocketAddr) -> anyhow::Re
 
 /// The gateway CA, from the platform's own folder: the platform is the one that holds it.
 fn gateway_ca(installation: &Installation) -> anyhow::Result<CertificateAuthority> {
-    for entry in std::fs::read_dir(installation.folder().join("platform/keys"))? {
-        let key = entry?.path();
-        let name = key.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with("gateway-") && name.ends_with(".key") {
-            return Ok(CertificateAuthority::load(&key, &key.with_extension("pem"))?);
-        }
-    }
-    anyhow::bail!("the platform has no gateway CA")
+    Ok(installation.steal("gateway", None)?.0)
 }
 
 /// Someone with a certificate of the gateway CA for one tenant.
