@@ -17,6 +17,8 @@ use picket_identity::profile::Leaf;
 use picket_identity::spiffe::TrustDomain;
 use picket_platform::app::Services;
 use picket_platform::authority::Authority;
+use picket_platform::authority::encryption::Sources;
+use picket_platform::authority::keys::KeyFolder;
 use picket_platform::authority::onboarding::NewAgent;
 use picket_platform::clock::{Clock, ManualClock, system_now};
 use picket_platform::coordination::{lease, reconcile};
@@ -54,11 +56,11 @@ impl Site {
             .await
             .unwrap();
         let domain: TrustDomain = "picket.test".parse().unwrap();
-        let keys = folder.path().join("keys");
+        let keys = key_folder(folder.path());
         Authority::initialise(&store, &keys, &domain, "test")
             .await
             .unwrap();
-        let services = Self::services(store, &keys).await;
+        let services = Self::services(store, keys).await;
         Self {
             folder,
             clock,
@@ -66,7 +68,7 @@ impl Site {
         }
     }
 
-    async fn services(store: Store, keys: &std::path::Path) -> Services {
+    async fn services(store: Store, keys: KeyFolder) -> Services {
         let events = EventBus::default();
         let domain: TrustDomain = "picket.test".parse().unwrap();
         let authority = Authority::open(store.clone(), events.clone(), keys, &domain)
@@ -89,7 +91,7 @@ impl Site {
         let store = Store::create_with_clock(&self.database(), Clock::Manual(self.clock.clone()))
             .await
             .unwrap();
-        Self::services(store, &self.folder.path().join("keys")).await
+        Self::services(store, key_folder(self.folder.path())).await
     }
 
     pub async fn tenant(&self, slug: &str) {
@@ -173,6 +175,15 @@ impl Site {
             batch: Some(batch),
         }
     }
+}
+
+/// The key folder of an installation in `folder`.
+pub fn key_folder(folder: &std::path::Path) -> KeyFolder {
+    let sources = Sources {
+        variable: Some("BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=".to_owned().into()),
+        ..Sources::default()
+    };
+    KeyFolder::new(&folder.join("keys"), sources)
 }
 
 /// One result of a check named `web`, started at `seq` seconds after the epoch.
