@@ -17,7 +17,7 @@ use picket_identity::profile::Leaf;
 use picket_identity::spiffe::TrustDomain;
 use picket_platform::app::Services;
 use picket_platform::authority::Authority;
-use picket_platform::authority::encryption::Sources;
+use picket_platform::authority::encryption::{Sources, source};
 use picket_platform::authority::keys::KeyFolder;
 use picket_platform::authority::onboarding::NewAgent;
 use picket_platform::clock::{Clock, ManualClock, system_now};
@@ -36,6 +36,8 @@ use rustls::pki_types::pem::PemObject as _;
 
 pub struct Site {
     pub folder: tempfile::TempDir,
+    /// Where the encryption key is: outside of the data folder.
+    pub outside: tempfile::TempDir,
     pub clock: ManualClock,
     pub services: Services,
 }
@@ -56,13 +58,17 @@ impl Site {
             .await
             .unwrap();
         let domain: TrustDomain = "picket.test".parse().unwrap();
-        let keys = key_folder(folder.path());
+        let outside = tempfile::tempdir().unwrap();
+        let file = outside.path().join("key").join("ca.key");
+        source::make_file(&file).unwrap();
+        let keys = key_folder(folder.path(), file);
         Authority::initialise(&store, &keys, &domain, "test")
             .await
             .unwrap();
         let services = Self::services(store, keys).await;
         Self {
             folder,
+            outside,
             clock,
             services,
         }
@@ -82,6 +88,10 @@ impl Site {
         }
     }
 
+    pub fn encryption_key_file(&self) -> PathBuf {
+        self.outside.path().join("key").join("ca.key")
+    }
+
     pub fn database(&self) -> PathBuf {
         self.folder.path().join("picket.db")
     }
@@ -91,7 +101,7 @@ impl Site {
         let store = Store::create_with_clock(&self.database(), Clock::Manual(self.clock.clone()))
             .await
             .unwrap();
-        Self::services(store, key_folder(self.folder.path())).await
+        Self::services(store, key_folder(self.folder.path(), self.encryption_key_file())).await
     }
 
     pub async fn tenant(&self, slug: &str) {
@@ -177,13 +187,13 @@ impl Site {
     }
 }
 
-/// The key folder of an installation in `folder`.
-pub fn key_folder(folder: &std::path::Path) -> KeyFolder {
+/// The key folder of the data folder `data`, whose encryption key is in `file`.
+fn key_folder(data: &std::path::Path, file: PathBuf) -> KeyFolder {
     let sources = Sources {
-        variable: Some("BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=".to_owned().into()),
+        file: Some(file),
         ..Sources::default()
     };
-    KeyFolder::new(&folder.join("keys"), sources)
+    KeyFolder::new(&data.join("keys"), sources)
 }
 
 /// One result of a check named `web`, started at `seq` seconds after the epoch.
