@@ -103,7 +103,7 @@ impl App {
         let authority = Authority::open(
             store.clone(),
             events.clone(),
-            &config.keys(),
+            config.key_folder(),
             &config.trust_domain,
         )
         .await?;

@@ -1,21 +1,23 @@
 //! The certificate authorities, onboarding, and what is issued to whom.
 //!
-//! Private keys of authorities are files in the key folder that only their owner can read; the database has the
-//! certificates. From a request for a certificate nothing is taken but the public key: everything else is the registry's.
+//! Private keys of authorities are encrypted files in the key folder, and what opens them is kept elsewhere; the database
+//! has the certificates. From a request for a certificate nothing is taken but the public key: everything else is the registry's.
 //!
-//! - [`keys`]: the key folder.
+//! - [`keys`]: the key folder; [`encryption`]: how the keys in it are encrypted, and with what.
 //! - [`onboarding`]: tenants, agents and gateways, with an audit row for each act.
 //! - [`own`]: this node's own certificates, for its gRPC and web ports.
 //! - [`peer`]: which registered gateway a call comes from.
 //! - [`registry`]: the gRPC service that gives gateways their certificates for tenants.
+//! - [`tenants`]: tenants come, pause and go.
 
+pub mod encryption;
 pub mod keys;
 pub mod onboarding;
 pub mod own;
 pub mod peer;
 pub mod registry;
+pub mod tenants;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,6 +83,9 @@ pub enum AuthorityError {
     /// A setting can't be.
     #[error("{0}")]
     Setting(String),
+    /// The tenant is suspended.
+    #[error("tenant {0} is suspended: nothing is issued for it; `platform tenant resume {0}` brings it back")]
+    TenantSuspended(String),
     /// The gateway doesn't work for the tenant.
     #[error("gateway {gateway} works for pool {pool}, which has no agents of {tenant}")]
     ForeignTenant {
@@ -103,6 +108,9 @@ pub enum AuthorityError {
     /// Certificates can't be trusted.
     #[error(transparent)]
     Trust(#[from] TrustError),
+    /// An authority's key can't be had.
+    #[error(transparent)]
+    Key(#[from] encryption::KeyError),
     /// It can't be issued.
     #[error(transparent)]
     Issue(#[from] IssueError),
@@ -144,11 +152,10 @@ impl Authority {
     /// [`AuthorityError`]: there is one already, or a key can't be written.
     pub async fn initialise(
         store: &Store,
-        keys: &Path,
+        keys: &KeyFolder,
         trust_domain: &TrustDomain,
         actor: &str,
     ) -> Result<(), AuthorityError> {
-        let keys = KeyFolder::new(keys);
         let mut write = store.write().await?;
         let now = write.now();
         if let Some(found) = store::installation::find(&mut write).await? {
@@ -160,7 +167,7 @@ impl Authority {
         let platform = root.new_intermediate(Intermediate::Platform, at)?;
         // Keys before rows: a row without its key is an installation that can't issue; a key without a row is nothing.
         for (kind, authority) in [("root", &root), ("gateway", &gateway), ("platform", &platform)] {
-            register(&mut write, &keys, kind, None, authority, now).await?;
+            register(&mut write, keys, kind, None, authority, now).await?;
         }
         store::installation::create(&mut write, trust_domain.as_str(), now).await?;
         store::registry::insert_pool(
@@ -190,7 +197,7 @@ impl Authority {
     pub async fn open(
         store: Store,
         events: EventBus,
-        keys: &Path,
+        keys: KeyFolder,
         trust_domain: &TrustDomain,
     ) -> Result<Self, AuthorityError> {
         let mut read = store.read().await?;
@@ -205,7 +212,6 @@ impl Authority {
         }
         let root = active(&mut read, "root", None).await?.certificate;
         drop(read);
-        let keys = KeyFolder::new(keys);
         Ok(Self(Arc::new(Inner {
             store,
             events,
@@ -225,6 +231,33 @@ impl Authority {
     #[must_use]
     pub fn trust_domain(&self) -> &TrustDomain {
         &self.0.trust_domain
+    }
+
+    /// Encrypts the keys that lie in the key folder in the clear, as older versions left them. Returns the names of those.
+    ///
+    /// # Errors
+    /// [`AuthorityError`]: no encryption key, or a key that can't be read or written.
+    pub async fn encrypt_keys(&self, actor: &str) -> Result<Vec<String>, AuthorityError> {
+        let mut write = self.0.store.write().await?;
+        let now = write.now();
+        let mut encrypted = Vec::new();
+        for ca in store::authorities::list(&mut write).await? {
+            if self.0.keys.encrypt(&ca)? {
+                store::audit::record(
+                    &mut write,
+                    now,
+                    actor,
+                    "ca.encrypt",
+                    ca.tenant.as_deref(),
+                    &ca.to_string(),
+                    &ca.key_ref,
+                )
+                .await?;
+                encrypted.push(ca.to_string());
+            }
+        }
+        write.commit().await?;
+        Ok(encrypted)
     }
 
     /// The authority that issues for a kind, with its key.

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use picket_identity::name::TenantSlug;
 use picket_identity::pem;
 use picket_identity::verify::{UnixTime, now};
 use picket_issuing::CertificateAuthority;
@@ -12,9 +11,10 @@ use rcgen::{
     KeyUsagePurpose, SanType,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use serde_json::Value;
 use time::OffsetDateTime;
 
-use crate::installation::{Installation, path};
+use crate::installation::Installation;
 
 /// A certificate, whatever is beside it, and the key that the peer signs its handshake with.
 #[derive(Debug)]
@@ -41,25 +41,32 @@ pub struct Stolen(pub CertificateAuthority);
 impl Installation {
     /// Steals the key of the active authority of a kind: from the platform's folder, with the key that it is encrypted by.
     pub fn steal(&self, kind: &str, tenant: Option<&str>) -> anyhow::Result<Stolen> {
-        let tenant: Option<TenantSlug> = tenant.map(str::parse).transpose()?;
-        let folder = self.folder().join("platform/keys");
-        let wanted = match &tenant {
-            Some(tenant) => format!("{kind}-{tenant}-"),
-            None => format!("{kind}-"),
-        };
-        for entry in std::fs::read_dir(&folder)? {
+        let shown: Value = serde_json::from_str(&self.platform_command(&["ca", "show", "-o", "json"])?)?;
+        let authorities = shown["items"].as_array().context("no list of authorities")?;
+        let active = authorities
+            .iter()
+            .filter(|ca| ca["kind"] == kind && ca["tenant"].as_str() == tenant && ca["state"] == "active");
+        let certificates: Vec<&str> = active.filter_map(|ca| ca["certificate"].as_str()).collect();
+        for entry in std::fs::read_dir(self.folder().join("platform/keys"))? {
             let file = entry?.path();
-            let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let is_key = file.extension().is_some_and(|extension| extension == "key");
-            if !is_key || !name.starts_with(&wanted) {
+            let name = file
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            if !name.starts_with(kind) {
                 continue;
             }
-            let sealed = std::fs::read(&file)?;
-            let key = self.encryption_key()?.open(&name, &sealed, &file)?;
-            let certificate = std::fs::read_to_string(file.with_extension("pem"))
-                .with_context(|| format!("no certificate beside {}", path(&file).unwrap_or_default()))?;
-            let key = std::str::from_utf8(&key)?;
-            return Ok(Stolen(CertificateAuthority::from_pem(key, &certificate)?));
+            let key = self
+                .encryption_key()?
+                .open(&name, &std::fs::read(&file)?, &file)?;
+            for certificate in &certificates {
+                let certificate = pem::parse_certificate(certificate)?;
+                // A key of another authority of the kind doesn't fit.
+                if let Ok(ca) = CertificateAuthority::from_der(&key, certificate) {
+                    return Ok(Stolen(ca));
+                }
+            }
         }
         anyhow::bail!("the platform has no {kind} authority of {tenant:?}")
     }

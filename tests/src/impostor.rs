@@ -9,7 +9,9 @@ use picket_identity::bundle::Identity;
 use picket_proto::agent::v1::agent_server::AgentServer;
 use rustls::ServerConfig;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme, client::danger::HandshakeSignatureValid};
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, SignatureScheme, client::danger::HandshakeSignatureValid,
+};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -65,10 +67,13 @@ impl Impostor {
                     let service = service.clone();
                     let stop = stop.clone();
                     tokio::spawn(async move {
-                        let Ok(stream) = acceptor.accept(tcp).await else { return };
-                        let service = tower::service_fn(move |request: http::Request<hyper::body::Incoming>| {
-                            service.clone().call(request.map(Body::new))
-                        });
+                        let Ok(stream) = acceptor.accept(tcp).await else {
+                            return;
+                        };
+                        let service =
+                            tower::service_fn(move |request: http::Request<hyper::body::Incoming>| {
+                                service.clone().call(request.map(Body::new))
+                            });
                         let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
                         let serving =
                             server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
@@ -95,7 +100,8 @@ fn config(forged: Forged, speaks: Speaks) -> anyhow::Result<ServerConfig> {
     };
     let signing_key = provider.key_provider.load_private_key(forged.key)?;
     // Key and certificate needn't belong together: that is one of the forgeries.
-    let resolver = rustls::sign::SingleCertAndKey::from(rustls::sign::CertifiedKey::new(forged.chain, signing_key));
+    let resolver =
+        rustls::sign::SingleCertAndKey::from(rustls::sign::CertifiedKey::new(forged.chain, signing_key));
     let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(versions)?
         .with_client_cert_verifier(Arc::new(AcceptsAnybody(provider)))

@@ -148,7 +148,7 @@ impl Installation {
     /// Where that key is.
     #[must_use]
     pub fn encryption_key_file(&self) -> PathBuf {
-        self.folder().join("ca-encryption.key")
+        self.folder().join("platform-ca-key/ca.key")
     }
 
     /// Adds a tenant.

@@ -97,6 +97,10 @@ pub struct Init {
     /// A name or address by which browsers reach the platform, besides localhost. May be given several times.
     #[arg(long = "name")]
     pub names: Vec<String>,
+    /// The file with the key that the authorities' keys are encrypted with: made where there is none. Never inside of the
+    /// data folder; beside it where nothing is said, or none at all where PICKET_CA_KEY or a systemd credential gives it.
+    #[arg(long)]
+    pub encryption_key_file: Option<PathBuf>,
 }
 
 /// `serve`.
@@ -223,6 +227,16 @@ pub enum TokenCommand {
 pub enum CaCommand {
     /// Show the authorities; as a table the root's certificate follows in PEM.
     Show(Listing),
+    /// Encrypt the authorities' keys that an older version left in the clear.
+    Encrypt {
+        /// The file with the key to encrypt them with, where the configuration names none yet: made where there is none, and
+        /// then named in the configuration. Beside the data folder where nothing is said.
+        #[arg(long)]
+        encryption_key_file: Option<PathBuf>,
+        #[command(flatten)]
+        /// On which installation.
+        at: At,
+    },
 }
 
 /// `job`.

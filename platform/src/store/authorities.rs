@@ -24,6 +24,16 @@ row! {
     }
 }
 
+impl std::fmt::Display for Ca {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.tenant {
+            Some(tenant) => write!(f, "{} CA {tenant}", self.kind),
+            None if self.kind == "root" => f.write_str("root"),
+            None => write!(f, "{} CA", self.kind),
+        }
+    }
+}
+
 /// Adds an active authority and returns its id.
 ///
 /// # Errors

@@ -122,8 +122,7 @@ fn an_enrolment_file_of_another_tenants_agent_is_refused_and_changes_nothing() -
     let agent = &alone.agent;
     let installation = Installation::new()?;
     installation.add_tenant("globex")?;
-    let foreign =
-        installation.register_agent("globex", "edge", "127.0.0.1:1", AgentOptions::default())?;
+    let foreign = installation.register_agent("globex", "edge", "127.0.0.1:1", AgentOptions::default())?;
     let before = std::fs::read(agent.folder.join("identity/leaf.pem"))?;
     let refused = output(
         "agent-host",
@@ -153,7 +152,10 @@ fn a_changed_enrolment_file_is_refused() -> anyhow::Result<()> {
     installation.add_tenant("acme")?;
     let agent = Agent::init(installation.folder(), "acme", "edge", "127.0.0.1:0")?;
     let file = installation.register_agent("acme", "edge", "127.0.0.1:1", AgentOptions::default())?;
-    edit(&file, |text| text.replace("agent/edge", "agent/edgy").replace("edge.acme", "edgy.acme"))?;
+    edit(&file, |text| {
+        text.replace("agent/edge", "agent/edgy")
+            .replace("edge.acme", "edgy.acme")
+    })?;
     let refused = output(
         "agent-host",
         &["enroll", path(&file)?, "--config", path(&agent.config())?],

@@ -9,16 +9,12 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use picket_identity::verify::now;
-use picket_issuing::{PublicKey, days, hours};
 use picket_tests::forgery::{self, Forged};
 use picket_tests::installation::{AgentOptions, Installation, free_port, path};
 use picket_tests::intruder::Intruder;
-use picket_tests::process::Process;
 use picket_tests::wait;
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
-use rustls_pki_types::{PrivateKeyDer, pem::PemObject as _};
 
 use crate::setting;
 
@@ -87,7 +83,7 @@ struct Cast {
 
 impl Cast {
     /// Each with real keys: the right ones by the real way, the others by stolen CA keys.
-    fn of(installation: &Installation, gateway: &Intruder) -> anyhow::Result<Self> {
+    fn of(installation: &Installation, gateway: Intruder) -> anyhow::Result<Self> {
         let gateways = installation.steal("gateway", None)?;
         let platform = installation.steal("platform", None)?;
         let acme = installation.steal("tenant", Some("acme"))?;
@@ -114,7 +110,11 @@ impl Cast {
             ),
             (
                 "a gateway for the tenant",
-                leaf(gateways.forge("spiffe://picket.test/gateway/gw-1/tenant/acme", "gateway:gw-1", day))?,
+                leaf(gateways.forge(
+                    "spiffe://picket.test/gateway/gw-1/tenant/acme",
+                    "gateway:gw-1",
+                    day,
+                ))?,
             ),
             (
                 "a platform node",
@@ -124,7 +124,7 @@ impl Cast {
                 "a gateway that nobody registered",
                 leaf(gateways.forge("spiffe://picket.test/gateway/gw-9", "gateway:gw-9", day))?,
             ),
-            ("the gateway", gateway.clone_of()?),
+            ("the gateway", gateway),
         ]);
         Ok(Self { people })
     }
@@ -168,7 +168,8 @@ async fn everybody_at_every_door_gets_what_is_theirs_and_nothing_else() -> anyho
     // An agent of acme's that awaits enrolment where no gateway looks.
     let awaiting = format!("127.0.0.1:{}", free_port()?);
     let elsewhere = format!("127.0.0.1:{}", free_port()?);
-    let waiting = picket_tests::installation::Agent::init(installation.folder(), "acme", "waiting", &awaiting)?;
+    let waiting =
+        picket_tests::installation::Agent::init(installation.folder(), "acme", "waiting", &awaiting)?;
     let file = installation.register_agent("acme", "waiting", &elsewhere, AgentOptions::default())?;
     let config = waiting.config();
     let mut enrolling = std::process::Command::new(picket_tests::programs::program("agent-host")?)
@@ -178,7 +179,7 @@ async fn everybody_at_every_door_gets_what_is_theirs_and_nothing_else() -> anyho
         .spawn()?;
 
     let gateway = Intruder::from_identity_folder(&setting.gateway.folder.join("identity"))?;
-    let cast = Cast::of(installation, &gateway)?;
+    let cast = Cast::of(installation, gateway)?;
     let ports: BTreeMap<Port, SocketAddr> = BTreeMap::from([
         (Port::Agent, setting.agents[0].endpoint.parse()?),
         (Port::Awaiting, awaiting.parse()?),
@@ -195,7 +196,9 @@ async fn everybody_at_every_door_gets_what_is_theirs_and_nothing_else() -> anyho
             for method in METHODS {
                 let outcome = call(intruder, *address, method).await?;
                 if let Some(problem) = judge(*port, who, method, &outcome) {
-                    wrong.push(format!("{who} calls {method} at {port:?}: {problem}, got {outcome:?}"));
+                    wrong.push(format!(
+                        "{who} calls {method} at {port:?}: {problem}, got {outcome:?}"
+                    ));
                 }
             }
         }
@@ -219,7 +222,9 @@ fn judge(port: Port, who: &str, method: &str, outcome: &Outcome) -> Option<&'sta
     match outcome {
         Outcome::NoConnection if past_the_handshake.contains(&who) => Some("it should be let in"),
         Outcome::NoConnection => None,
-        Outcome::Status(_) if !past_the_handshake.contains(&who) => Some("it should be refused at the handshake"),
+        Outcome::Status(_) if !past_the_handshake.contains(&who) => {
+            Some("it should be refused at the handshake")
+        }
         Outcome::Status(status) if !is_served => {
             (status != UNIMPLEMENTED).then_some("nothing of that kind should be served here")
         }
@@ -273,7 +278,10 @@ async fn status(response: http::Response<hyper::body::Incoming>) -> Outcome {
         return outcome;
     }
     // A stream that was opened may go on for ever: that it was opened says enough.
-    let trailers = tokio::time::timeout(std::time::Duration::from_millis(500), response.into_body().collect());
+    let trailers = tokio::time::timeout(
+        std::time::Duration::from_millis(500),
+        response.into_body().collect(),
+    );
     match trailers.await {
         Err(_) => Outcome::Status("0".to_owned()),
         Ok(Err(_)) => Outcome::Status("connection lost".to_owned()),

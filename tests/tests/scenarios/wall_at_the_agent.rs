@@ -36,7 +36,11 @@ impl Loot {
             root: Stolen::copy_of(alone.root())?,
             gateways: Stolen::copy_of(alone.gateways())?,
             acme: Stolen::copy_of(alone.tenant())?,
-            globex: Stolen(alone.root().new_intermediate(Intermediate::Tenant(globex), now())?),
+            globex: Stolen(
+                alone
+                    .root()
+                    .new_intermediate(Intermediate::Tenant(globex), now())?,
+            ),
             platform: Stolen(alone.root().new_intermediate(Intermediate::Platform, now())?),
         })
     }
@@ -51,7 +55,8 @@ const CASES: &[(&str, &str, Make)] = &[
             .forge("spiffe://picket.test/gateway/gw-1/tenant/globex", CN, |_| {})
     }),
     ("a gateway's ID for the platform", "wrong_tenant", |loot| {
-        loot.gateways.forge("spiffe://picket.test/gateway/gw-1", CN, |_| {})
+        loot.gateways
+            .forge("spiffe://picket.test/gateway/gw-1", CN, |_| {})
     }),
     ("a gateway of another platform", "wrong_tenant", |loot| {
         let id = "spiffe://picket.elsewhere/gateway/gw-1/tenant/acme";
@@ -152,7 +157,8 @@ impl Guarded {
 }
 
 #[tokio::test]
-async fn every_stranger_is_refused_for_its_reason_and_the_right_gateway_is_not_disturbed() -> anyhow::Result<()> {
+async fn every_stranger_is_refused_for_its_reason_and_the_right_gateway_is_not_disturbed()
+-> anyhow::Result<()> {
     let mut guarded = Guarded::start()?;
     let loot = Loot::of(&guarded.alone)?;
     let mut gateway = guarded.alone.dial().await?;
@@ -183,7 +189,10 @@ async fn every_stranger_is_refused_for_its_reason_and_the_right_gateway_is_not_d
     Ok(())
 }
 
-fn client(loot: &Loot, change: impl FnOnce(&mut rustls::ClientConfig)) -> anyhow::Result<Arc<rustls::ClientConfig>> {
+fn client(
+    loot: &Loot,
+    change: impl FnOnce(&mut rustls::ClientConfig),
+) -> anyhow::Result<Arc<rustls::ClientConfig>> {
     let forged = loot.gateways.forge(GATEWAY, CN, |_| {})?;
     let mut config = Intruder::from_forged(forged).tls()?;
     change(&mut config);
@@ -191,10 +200,15 @@ fn client(loot: &Loot, change: impl FnOnce(&mut rustls::ClientConfig)) -> anyhow
 }
 
 /// Handshakes and reads: what the agent says first, or how it broke off; and whether the handshake was a full one.
-async fn talk(door: SocketAddr, config: Arc<rustls::ClientConfig>) -> anyhow::Result<Option<rustls::HandshakeKind>> {
+async fn talk(
+    door: SocketAddr,
+    config: Arc<rustls::ClientConfig>,
+) -> anyhow::Result<Option<rustls::HandshakeKind>> {
     let tcp = TcpStream::connect(door).await?;
     let name = rustls_pki_types::ServerName::from(door.ip());
-    let mut stream = tokio_rustls::TlsConnector::from(config).connect(name, tcp).await?;
+    let mut stream = tokio_rustls::TlsConnector::from(config)
+        .connect(name, tcp)
+        .await?;
     stream
         .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
         .await?;
@@ -231,7 +245,10 @@ async fn the_right_certificate_gets_nowhere_without_the_right_protocol() -> anyh
     plain.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await?;
     let mut answer = Vec::new();
     let _ = tokio::time::timeout(wait::DEADLINE, plain.read_to_end(&mut answer)).await?;
-    assert!(!answer.starts_with(b"\0\0"), "the agent answered plain text: {answer:?}");
+    assert!(
+        !answer.starts_with(b"\0\0"),
+        "the agent answered plain text: {answer:?}"
+    );
     guarded.alone.agent.stop()?;
     Ok(())
 }
@@ -245,7 +262,9 @@ async fn a_flood_of_half_open_connections_leaves_room_for_the_gateway() -> anyho
         let socket = TcpSocket::new_v4()?;
         // All of 127/8 is this machine: a stranger at another address than the gateway's.
         socket.bind("127.0.0.2:0".parse()?)?;
-        if let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_secs(5), socket.connect(guarded.door)).await {
+        if let Ok(Ok(stream)) =
+            tokio::time::timeout(Duration::from_secs(5), socket.connect(guarded.door)).await
+        {
             held.push(stream);
         }
     }

@@ -48,11 +48,7 @@ impl Victim {
     }
 
     /// A leaf by the tenant's own CA, after an edit.
-    fn by_its_ca(
-        &self,
-        loot: &Loot,
-        edit: impl FnOnce(&mut CertificateParams),
-    ) -> anyhow::Result<Forged> {
+    fn by_its_ca(&self, loot: &Loot, edit: impl FnOnce(&mut CertificateParams)) -> anyhow::Result<Forged> {
         loot.acme.forge(&self.id, &self.common_name, edit)
     }
 
@@ -101,15 +97,21 @@ fn san(entries: &[(u8, &[u8])]) -> CustomExtension {
 }
 
 const CASES: &[Case] = &[
-    case("by-the-other-tenants-ca", "wrong_issuer", |loot, victim| victim.by(&loot.globex)),
+    case("by-the-other-tenants-ca", "wrong_issuer", |loot, victim| {
+        victim.by(&loot.globex)
+    }),
     case("the-other-tenants-agent", "wrong_tenant", |loot, _| {
         Ok(loot.other_tenants_agent.clone())
     }),
-    case("another-agent", "wrong_agent", |loot, _| Ok(loot.other_agent.clone())),
+    case("another-agent", "wrong_agent", |loot, _| {
+        Ok(loot.other_agent.clone())
+    }),
     case("wrong-common-name", "cn_mismatch", |loot, victim| {
         loot.acme.forge(&victim.id, "somebody.acme", |_| {})
     }),
-    case("by-the-root", "wrong_issuer", |loot, victim| victim.by(&loot.root)),
+    case("by-the-root", "wrong_issuer", |loot, victim| {
+        victim.by(&loot.root)
+    }),
     case("by-the-gateway-ca", "wrong_issuer", |loot, victim| {
         victim.by(&loot.gateways)
     }),
@@ -121,8 +123,12 @@ const CASES: &[Case] = &[
         ca.extended_key_usages.clear();
         let acme = forgery::issuer("tenant CA acme", KeyPair::from_pem(&loot.acme.0.key_pem())?);
         let certificate = ca.signed_by(&key, &acme)?.der().clone();
-        let mut forged =
-            forgery::sign(&forgery::issuer("sub", key), &victim.id, &victim.common_name, |_| {})?;
+        let mut forged = forgery::sign(
+            &forgery::issuer("sub", key),
+            &victim.id,
+            &victim.common_name,
+            |_| {},
+        )?;
         forged.chain.extend([certificate, loot.acme.certificate()]);
         Ok(forged)
     }),
@@ -261,7 +267,9 @@ const CASES: &[Case] = &[
         })
     }),
     case("a-ca-as-leaf", "bad_profile", |loot, victim| {
-        victim.by_its_ca(loot, |leaf| leaf.is_ca = IsCa::Ca(BasicConstraints::Unconstrained))
+        victim.by_its_ca(loot, |leaf| {
+            leaf.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)
+        })
     }),
     case("unknown-and-critical", "bad_profile", |loot, victim| {
         let mut extension = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99_999, 1], vec![5, 0]);
@@ -278,14 +286,19 @@ const CASES: &[Case] = &[
     }),
     Case {
         speaks: Speaks::NoAlpn,
-        ..case("without-alpn", "protocol", |loot, victim| victim.by_its_ca(loot, |_| {}))
+        ..case("without-alpn", "protocol", |loot, victim| {
+            victim.by_its_ca(loot, |_| {})
+        })
     },
 ];
 
 /// A real agent's identity, as somebody has it who copied its disk.
 fn genuine(identity: &Identity, installation: &Installation) -> anyhow::Result<Forged> {
     let name = identity.id().common_name();
-    let file = installation.folder().join(format!("copied-{name}")).join("identity.key");
+    let file = installation
+        .folder()
+        .join(format!("copied-{name}"))
+        .join("identity.key");
     identity.credential().key().store(&file)?;
     Ok(Forged {
         chain: identity.credential().chain().to_vec(),
@@ -294,7 +307,11 @@ fn genuine(identity: &Identity, installation: &Installation) -> anyhow::Result<F
 }
 
 /// Enrols an agent that isn't ours, at a port that is free again afterwards.
-async fn enrolled(installation: &Installation, tenant: &str, name: &str) -> anyhow::Result<(TcpListener, Identity)> {
+async fn enrolled(
+    installation: &Installation,
+    tenant: &str,
+    name: &str,
+) -> anyhow::Result<(TcpListener, Identity)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let file = installation.register_agent(tenant, name, &address.to_string(), POLLED_OFTEN)?;
@@ -331,7 +348,10 @@ async fn every_impostor_is_refused_for_its_reason_and_nobody_else_is_disturbed()
     // Beside all of them, the honest ones went on, without a gap and without an alert.
     for tenant in ["acme", "globex"] {
         let results = setting.results(tenant, before + 5).await?;
-        let mut numbers: Vec<u64> = results.iter().filter_map(|result| result["seq"].as_u64()).collect();
+        let mut numbers: Vec<u64> = results
+            .iter()
+            .filter_map(|result| result["seq"].as_u64())
+            .collect();
         numbers.sort_unstable();
         let expected: Vec<u64> = (numbers[0]..numbers[0] + numbers.len() as u64).collect();
         assert_eq!(numbers, expected, "{tenant}/edge has a hole or a double");
@@ -345,13 +365,16 @@ async fn every_impostor_is_refused_for_its_reason_and_nobody_else_is_disturbed()
 
 async fn is_refused(platform: &Platform, case: &Case) -> anyhow::Result<()> {
     let path = format!("/api/v1/tenants/acme/agents/{}", case.name);
-    let agent = wait::until(&format!("{} to be refused as {}", case.name, case.cause), || async {
-        let agent = platform.api.get(&path).await?;
-        match agent["reachability"]["cause"] == case.cause {
-            true => Ok(Some(agent)),
-            false => anyhow::bail!("it is {}", agent["reachability"]),
-        }
-    })
+    let agent = wait::until(
+        &format!("{} to be refused as {}", case.name, case.cause),
+        || async {
+            let agent = platform.api.get(&path).await?;
+            match agent["reachability"]["cause"] == case.cause {
+                true => Ok(Some(agent)),
+                false => anyhow::bail!("it is {}", agent["reachability"]),
+            }
+        },
+    )
     .await?;
     assert_eq!(
         agent["cursor"]["committed_seq"].as_u64().unwrap_or(0),

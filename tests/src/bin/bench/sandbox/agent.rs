@@ -32,7 +32,7 @@ impl BenchAgent {
     /// Makes an agent with no checkers and no checks.
     pub(crate) fn new(concurrent_runs: u32) -> anyhow::Result<Self> {
         let installation = Installation::new()?;
-                let agent = installation.lone_agent("acme", "edge")?;
+        let agent = installation.lone_agent("acme", "edge")?;
         let metrics = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         edit(&agent.config(), |text| {
             let text = text.replace(

@@ -20,7 +20,7 @@ const START_LIMIT_MS: f64 = 300.0;
 
 pub(crate) async fn measure() -> anyhow::Result<Vec<Row>> {
     let installation = Installation::new()?;
-        let mut agent = installation.lone_agent("acme", "edge")?;
+    let mut agent = installation.lone_agent("acme", "edge")?;
     for checker in CHECKERS {
         agent.install_checker(checker)?;
     }
