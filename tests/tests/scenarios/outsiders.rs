@@ -1,13 +1,17 @@
 //! Clients and servers that others wrote: OpenSSL's, and gRPC's own for Python. What we say of our doors has to be true for
 //! them too.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use picket_tests::alone::Alone;
 use picket_tests::forgery::{self, Forged, Stolen};
 use picket_tests::installation::{AgentOptions, free_port, path};
+use picket_tests::intruder::Intruder;
 use picket_tests::wait;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::setting;
 
@@ -143,15 +147,11 @@ async fn openssl_s_server_in_an_agents_place() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// gRPC's own client, as others would write a gateway: it is answered with the right certificate and by nobody else.
-const PYTHON: &str = r#"
+/// gRPC's own client, as others would write a gateway. Its TLS insists on a host's name in the server's certificate, which
+/// our identities aren't: so the TLS is a tunnel's, and HTTP/2 and gRPC are its own.
+const CLIENT: &str = r#"
 import sys, grpc
-address, root, certificate, key, name = sys.argv[1:]
-read = lambda path: open(path, "rb").read()
-credentials = grpc.ssl_channel_credentials(read(root), read(key), read(certificate))
-# Our certificates name identities, not hosts; gRPC compares this with them.
-options = [("grpc.ssl_target_name_override", name), ("grpc.default_authority", "agent")]
-channel = grpc.secure_channel(address, credentials, options)
+channel = grpc.insecure_channel(sys.argv[1])
 call = channel.unary_unary("/grpc.health.v1.Health/Check", request_serializer=bytes, response_deserializer=bytes)
 try:
     print("answered", call(b"", timeout=20).hex())
@@ -159,35 +159,118 @@ except grpc.RpcError as error:
     print("refused", error.code().name, error.details())
 "#;
 
-#[test]
-fn grpcio_of_python_at_an_agents_door() -> anyhow::Result<()> {
+/// A way through TLS with one certificate, for a client that speaks none.
+async fn tunnel(door: SocketAddr, tls: rustls::ClientConfig) -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(tls));
+    tokio::spawn(async move {
+        while let Ok((mut plain, _)) = listener.accept().await {
+            let connector = connector.clone();
+            tokio::spawn(async move {
+                let tcp = TcpStream::connect(door).await?;
+                let name = rustls_pki_types::ServerName::from(door.ip());
+                let mut secure = connector.connect(name, tcp).await?;
+                tokio::io::copy_bidirectional(&mut plain, &mut secure).await
+            });
+        }
+    });
+    Ok(address)
+}
+
+fn python(script: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new("/usr/bin/python3");
+    command.arg(script).args(arguments);
+    command
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn grpcio_of_python_as_a_client_of_an_agent() -> anyhow::Result<()> {
     let mut alone = Alone::new()?;
-    let door = alone.agent.start()?.address("grpc")?.to_string();
+    let door = alone.agent.start()?.address("grpc")?;
     let gateways = Stolen::copy_of(alone.gateways())?;
     let script = alone.folder().join("client.py");
-    std::fs::write(&script, PYTHON)?;
-    let root = alone.agent.folder.join("identity/root.pem");
-    let ask = |id: &str| -> anyhow::Result<String> {
+    std::fs::write(&script, CLIENT)?;
+    for (id, expected) in [
+        // HealthCheckResponse { status: SERVING }.
+        (GATEWAY, "answered 0801"),
+        (
+            "spiffe://picket.test/gateway/gw-1/tenant/globex",
+            "refused UNAVAILABLE",
+        ),
+        ("spiffe://picket.test/gateway/gw-1", "refused UNAVAILABLE"),
+    ] {
         let forged = gateways.forge(id, "gateway:gw-1", |_| {})?;
-        let (certificate, key) = files(alone.folder(), "grpcio", &forged)?;
-        let output = Command::new("/usr/bin/python3")
-            .arg(&script)
-            .args([&door, path(&root)?, path(&certificate)?, path(&key)?])
-            .arg("spiffe://acme.picket.test/agent/edge")
-            .output()?;
-        Ok(format!(
+        let address = tunnel(door, Intruder::from_forged(forged).tls()?)
+            .await?
+            .to_string();
+        let mut client = python(&script, &[&address]);
+        let output = tokio::task::spawn_blocking(move || client.output()).await??;
+        let text = format!(
             "{}{}",
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr)
-        ))
-    };
-    let good = ask(GATEWAY)?;
-    // HealthCheckResponse { status: SERVING }.
-    assert!(good.contains("answered 0801"), "{good}");
-    let foreign = ask("spiffe://picket.test/gateway/gw-1/tenant/globex")?;
-    assert!(foreign.contains("refused UNAVAILABLE"), "{foreign}");
-    let itself = ask("spiffe://picket.test/gateway/gw-1")?;
-    assert!(itself.contains("refused UNAVAILABLE"), "{itself}");
+        );
+        assert!(text.contains(expected), "{id}: {text}");
+    }
     alone.agent.stop()?;
+    Ok(())
+}
+
+/// gRPC's own server, with its own TLS, in an agent's place.
+const SERVER: &str = r#"
+import sys, grpc
+from concurrent import futures
+address, root, certificate, key = sys.argv[1:]
+read = lambda path: open(path, "rb").read()
+class Anything(grpc.GenericRpcHandler):
+    def service(self, details):
+        return grpc.unary_unary_rpc_method_handler(lambda request, context: b"")
+server = grpc.server(futures.ThreadPoolExecutor(2), handlers=[Anything()])
+credentials = grpc.ssl_server_credentials([(read(key), read(certificate))], read(root), True)
+server.add_secure_port(address, credentials)
+server.start()
+server.wait_for_termination()
+"#;
+
+/// With the stolen key of a real agent the handshake itself succeeds, on both sides' terms; what it then says of itself is
+/// nobody, and nothing of it is stored.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn grpcio_of_python_as_a_server_in_an_agents_place() -> anyhow::Result<()> {
+    let mut setting = setting::with_agents_of(&["acme"]).await?;
+    setting.results("acme", 1).await?;
+    setting.agents[0].stop()?;
+    let identity = setting.agents[0].folder.join("identity");
+    let read = |name: &str| std::fs::read_to_string(identity.join(name));
+    let folder = setting.installation.folder();
+    let (certificate, script) = (folder.join("copied.pem"), folder.join("server.py"));
+    std::fs::write(&certificate, read("leaf.pem")? + &read("issuer.pem")?)?;
+    std::fs::write(&script, SERVER)?;
+    let mut server = python(
+        &script,
+        &[
+            &setting.agents[0].endpoint,
+            path(&identity.join("root.pem"))?,
+            path(&certificate)?,
+            path(&identity.join("identity.key"))?,
+        ],
+    )
+    .spawn()?;
+    let agent = wait::until("the gateway to hear a server that is nobody", || async {
+        let agent = setting
+            .platform
+            .api
+            .get("/api/v1/tenants/acme/agents/edge")
+            .await?;
+        match agent["reachability"]["cause"] == "wrong_agent" {
+            true => Ok(Some(agent)),
+            false => anyhow::bail!("it is {}", agent["reachability"]),
+        }
+    })
+    .await;
+    server.kill()?;
+    server.wait()?;
+    let detail = agent?["reachability"]["detail"].to_string();
+    assert!(detail.contains("describes itself as"), "{detail}");
     Ok(())
 }
