@@ -144,6 +144,21 @@ impl Agent {
         command("agent-host", &arguments).map(|_| ())
     }
 
+    /// Waits for a gateway to enrol it once more, in place of the identity that it has.
+    pub fn enroll_again(&self, file: &Path) -> anyhow::Result<()> {
+        let config = self.config();
+        let arguments = [
+            "enroll",
+            path(file)?,
+            "--config",
+            path(&config)?,
+            "--replace",
+            "--timeout",
+            "60s",
+        ];
+        command("agent-host", &arguments).map(|_| ())
+    }
+
     /// Its configuration file.
     #[must_use]
     pub fn config(&self) -> PathBuf {
