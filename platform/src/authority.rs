@@ -8,12 +8,14 @@
 //! - [`own`]: this node's own certificates, for its gRPC and web ports.
 //! - [`peer`]: which registered gateway a call comes from.
 //! - [`registry`]: the gRPC service that gives gateways their certificates for tenants.
+//! - [`tenants`]: tenants come, pause and go.
 
 pub mod keys;
 pub mod onboarding;
 pub mod own;
 pub mod peer;
 pub mod registry;
+pub mod tenants;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -81,6 +83,9 @@ pub enum AuthorityError {
     /// A setting can't be.
     #[error("{0}")]
     Setting(String),
+    /// The tenant is suspended.
+    #[error("tenant {0} is suspended: nothing is issued for it; `platform tenant resume {0}` brings it back")]
+    TenantSuspended(String),
     /// The gateway doesn't work for the tenant.
     #[error("gateway {gateway} works for pool {pool}, which has no agents of {tenant}")]
     ForeignTenant {

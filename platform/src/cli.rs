@@ -109,7 +109,7 @@ fn of_authority(error: &AuthorityError) -> u8 {
         | AuthorityError::Credential(_)
         | AuthorityError::Issue(IssueError::Store(_) | IssueError::File { .. }) => 78,
         AuthorityError::NotFound { .. } | AuthorityError::Exists { .. } => 1,
-        AuthorityError::ForeignTenant { .. } => 77,
+        AuthorityError::ForeignTenant { .. } | AuthorityError::TenantSuspended(_) => 77,
         AuthorityError::Setting(_)
         | AuthorityError::Name(_)
         | AuthorityError::Request(_)

@@ -1,14 +1,15 @@
-//! Tenants, agents and gateways come in here. Each act is one transaction with its audit row; hints follow the commit.
+//! Agents and gateways come in here. Each act is one transaction with its audit row; hints follow the commit.
 
 use std::time::Duration;
 
 use picket_identity::bundle::IdentityBundle;
 use picket_identity::name::{AgentName, GatewayName, TenantSlug};
 use picket_identity::spiffe::SpiffeId;
-use picket_issuing::{Intermediate, Issued, PublicKey};
+use picket_issuing::{Issued, PublicKey};
 use rustls::pki_types::CertificateDer;
 
-use super::{Authority, AuthorityError, LEAF_LIFETIME, register, unix_ms, unix_time};
+use super::tenants::require_active;
+use super::{Authority, AuthorityError, LEAF_LIFETIME, unix_ms, unix_time};
 use crate::clock::UnixMs;
 use crate::events::Event;
 use crate::store::agents::Agent;
@@ -43,39 +44,6 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(86_400);
 const REPLACE: &str = "; --replace gives it a new certificate in place of the old one";
 
 impl Authority {
-    /// Adds a tenant and makes its authority.
-    ///
-    /// # Errors
-    /// [`AuthorityError`]: the slug is taken, or a key can't be written.
-    pub async fn add_tenant(&self, slug: &TenantSlug, name: &str, actor: &str) -> Result<(), AuthorityError> {
-        let mut write = self.0.store.write().await?;
-        let now = write.now();
-        if store::tenants::find(&mut write, slug.as_str()).await?.is_some() {
-            return Err(AuthorityError::Exists {
-                kind: "tenant",
-                name: slug.to_string(),
-                hint: "",
-            });
-        }
-        let (_, root) = self.issuer(&mut write, "root", None).await?;
-        let authority = root.new_intermediate(Intermediate::Tenant(slug.clone()), unix_time(now))?;
-        store::tenants::insert(&mut write, slug.as_str(), name, now).await?;
-        register(&mut write, &self.0.keys, "tenant", Some(slug), &authority, now).await?;
-        store::audit::record(
-            &mut write,
-            now,
-            actor,
-            "tenant.add",
-            Some(slug.as_str()),
-            slug.as_str(),
-            name,
-        )
-        .await?;
-        write.commit().await?;
-        self.0.events.publish(Event::tenant(slug.as_str(), now));
-        Ok(())
-    }
-
     /// Registers an agent and issues its certificate.
     ///
     /// # Errors
@@ -88,12 +56,7 @@ impl Authority {
         let (tenant, name) = (new.tenant.as_str(), new.name.as_str());
         let mut write = self.0.store.write().await?;
         let now = write.now();
-        if store::tenants::find(&mut write, tenant).await?.is_none() {
-            return Err(AuthorityError::NotFound {
-                kind: "tenant",
-                name: tenant.to_owned(),
-            });
-        }
+        require_active(&mut write, tenant).await?;
         let id = SpiffeId::Agent {
             platform: self.0.trust_domain.clone(),
             tenant: new.tenant.clone(),
@@ -248,6 +211,7 @@ impl Authority {
                 kind: "gateway",
                 name: gateway.to_string(),
             })?;
+        require_active(&mut write, tenant.as_str()).await?;
         if !store::agents::has_any(&mut write, tenant.as_str(), &registered.pool).await? {
             return Err(AuthorityError::ForeignTenant {
                 gateway: gateway.to_string(),

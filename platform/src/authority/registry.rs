@@ -122,7 +122,9 @@ impl Registry for RegistryService {
 /// What a gateway is told.
 fn status(error: &AuthorityError) -> Status {
     match error {
-        AuthorityError::ForeignTenant { .. } => Status::permission_denied(error.to_string()),
+        AuthorityError::ForeignTenant { .. } | AuthorityError::TenantSuspended(_) => {
+            Status::permission_denied(error.to_string())
+        }
         AuthorityError::NotFound { .. } => Status::not_found(error.to_string()),
         AuthorityError::Issue(_) | AuthorityError::Request(_) | AuthorityError::Name(_) => {
             Status::invalid_argument(error.to_string())

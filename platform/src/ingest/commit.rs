@@ -137,6 +137,9 @@ async fn ownership(write: &mut Write, submission: &Submission) -> Result<Option<
     let Some(registered) = store::agents::find(write, tenant, agent).await? else {
         return Ok(Some(Answer::refused("there is no such agent")));
     };
+    if !store::tenants::is_active(write, tenant).await? {
+        return Ok(Some(Answer::refused("the tenant is suspended")));
+    }
     let pool = store::gateways::find(write, gateway)
         .await?
         .map(|gateway| gateway.pool);
