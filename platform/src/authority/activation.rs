@@ -40,7 +40,11 @@ pub fn decide(activation: &Activation, spki_sha256: &[u8], now: UnixMs) -> Decis
         ));
     }
     let has_expired = now >= activation.expires_at;
-    match (activation.state.as_str(), &activation.serial, activation.issuer_ca) {
+    match (
+        activation.state.as_str(),
+        &activation.serial,
+        activation.issuer_ca,
+    ) {
         ("waiting" | "used", ..) if has_expired => Decision::Refuse(Refused::new(
             Cause::ActivationExpired,
             "the enrolment file's 24 hours are over; make a new one with `platform agent add --replace`",
@@ -118,7 +122,10 @@ mod tests {
 
     #[test]
     fn what_was_used_up_or_replaced_gives_nothing() {
-        assert_eq!(cause(decide(&activation("done", Some(b"k")), b"k", 5)), "not_awaiting");
+        assert_eq!(
+            cause(decide(&activation("done", Some(b"k")), b"k", 5)),
+            "not_awaiting"
+        );
         assert_eq!(
             cause(decide(&activation("closed", None), b"k", 5)),
             "activation_unknown"

@@ -101,8 +101,8 @@ impl Authority {
             }
             Decision::Again { issuer_ca, serial } => {
                 let issued = store::certificates::find_of_agent(write, tenant, name, &serial).await?;
-                let pending = issued
-                    .filter(|issued| issued.issuer_ca == issuer_ca && issued.state == "pending");
+                let pending =
+                    issued.filter(|issued| issued.issuer_ca == issuer_ca && issued.state == "pending");
                 Ok(pending.ok_or_else(|| {
                     Refused::new(
                         Cause::NotAwaiting,

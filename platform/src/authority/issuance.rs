@@ -139,8 +139,7 @@ impl Authority {
             tenant, name, pool, ..
         } = &admitted.agent;
         let (ca, authority) = self.issuer(write, "tenant", Some(tenant)).await?;
-        let issued =
-            authority.issue_agent(&admitted.key, &admitted.name, LEAF_LIFETIME, unix_time(now))?;
+        let issued = authority.issue_agent(&admitted.key, &admitted.name, LEAF_LIFETIME, unix_time(now))?;
         let record = Record {
             issuer_ca: ca.id,
             subject_kind: "agent",

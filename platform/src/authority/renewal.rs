@@ -42,7 +42,10 @@ pub fn may_renew(
     if !presented.is_active() {
         return Err(Refused::new(
             Cause::NotVerified,
-            format!("the certificate {serial} is {}: expected one that is in use", presented.state),
+            format!(
+                "the certificate {serial} is {}: expected one that is in use",
+                presented.state
+            ),
         ));
     }
     let has_expired = presented.not_after_at <= now;
@@ -283,7 +286,10 @@ mod tests {
         assert_eq!(cause("current", true, false, END), "not_approved");
         assert_eq!(cause("current", true, true, END), "ok");
         assert_eq!(cause("current", true, true, END + 30 * DAY_MS), "ok");
-        assert_eq!(cause("current", true, true, END + 30 * DAY_MS + 1), "not_verified");
+        assert_eq!(
+            cause("current", true, true, END + 30 * DAY_MS + 1),
+            "not_verified"
+        );
     }
 
     #[test]

@@ -26,8 +26,7 @@ impl Authority {
         let now = write.now();
         let agent = registered(&mut write, tenant, name).await?;
         let (tenant, name) = (tenant.as_str(), name.as_str());
-        let revoked =
-            store::certificates::revoke(&mut write, "agent", Some(tenant), name, serial).await?;
+        let revoked = store::certificates::revoke(&mut write, "agent", Some(tenant), name, serial).await?;
         let is_by_open_activation = match serial {
             None => true,
             Some(serial) => store::activations::of_agent(&mut write, tenant, name)
@@ -89,10 +88,12 @@ impl Authority {
         let newest = active.iter().map(|certificate| certificate.not_after_at).max();
         let problem = match newest {
             None => Some("has no certificate that counts; enrol it with `platform agent add --replace`"),
-            Some(end) if end > now => Some("has a certificate that is still good: there is nothing to approve"),
-            Some(end) if now - end > recovery_window_ms() => {
-                Some("has been expired for more than 30 days; enrol it anew with `platform agent add --replace`")
+            Some(end) if end > now => {
+                Some("has a certificate that is still good: there is nothing to approve")
             }
+            Some(end) if now - end > recovery_window_ms() => Some(
+                "has been expired for more than 30 days; enrol it anew with `platform agent add --replace`",
+            ),
             Some(_) => None,
         };
         if let Some(problem) = problem {

@@ -70,6 +70,19 @@ pub async fn trusted(connection: &mut Connection, kind: &str, tenant: Option<&st
     .await?)
 }
 
+/// One of them.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn find(connection: &mut Connection, id: i64) -> Result<Option<Ca>> {
+    Ok(sqlx::query_as(
+        "SELECT id, kind, tenant, certificate, key_ref, state, not_after_at FROM ca WHERE id = $1",
+    )
+    .bind(id)
+    .fetch_optional(connection)
+    .await?)
+}
+
 /// Every authority, oldest first.
 ///
 /// # Errors

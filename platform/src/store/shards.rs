@@ -117,13 +117,13 @@ pub async fn is_owned(
 /// # Errors
 /// [`super::StoreError`].
 pub async fn release(connection: &mut Connection, owner: &str) -> Result<u64> {
-    Ok(
-        sqlx::query("UPDATE shard SET owner = NULL, owner_instance = NULL, epoch = epoch + 1 WHERE owner = $1")
-            .bind(owner)
-            .execute(connection)
-            .await?
-            .rows_affected(),
+    Ok(sqlx::query(
+        "UPDATE shard SET owner = NULL, owner_instance = NULL, epoch = epoch + 1 WHERE owner = $1",
     )
+    .bind(owner)
+    .execute(connection)
+    .await?
+    .rows_affected())
 }
 
 /// When a pool was last reconciled; `None` where it never was.
