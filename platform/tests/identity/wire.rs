@@ -31,12 +31,7 @@ async fn identity(platform: &Platform, name: &str) -> (Identity, IdentityBundle)
         .site
         .services
         .authority
-        .add_gateway(
-            &name.parse().unwrap(),
-            &key.csr(name).unwrap(),
-            false,
-            "test",
-        )
+        .add_gateway(&name.parse().unwrap(), &key.csr(name).unwrap(), false, "test")
         .await
         .unwrap();
     (bundle.verify(key, now()).unwrap(), bundle)
