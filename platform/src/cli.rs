@@ -118,7 +118,11 @@ fn of_authority(error: &AuthorityError) -> u8 {
         | AuthorityError::Credential(_)
         | AuthorityError::Key(_)
         | AuthorityError::Issue(IssueError::File { .. }) => 78,
-        AuthorityError::NotFound { .. } | AuthorityError::Exists { .. } => 1,
+        AuthorityError::Registry(_) | AuthorityError::Activation(_) | AuthorityError::Statement(_) => 70,
+        AuthorityError::NotFound { .. }
+        | AuthorityError::Exists { .. }
+        | AuthorityError::TooMany { .. }
+        | AuthorityError::NotRecoverable(_) => 1,
         AuthorityError::ForeignTenant { .. } | AuthorityError::TenantSuspended(_) => 77,
         AuthorityError::Setting(_)
         | AuthorityError::Name(_)
