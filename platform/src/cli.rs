@@ -53,6 +53,9 @@ pub enum CliError {
     /// What the authorities' keys are encrypted with.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// What can't be undone has to be asked for twice.
+    #[error("{0}; say --yes to do it, nothing was changed")]
+    NotConfirmed(String),
     /// The configuration says it already.
     #[error("the key is given already, so --encryption-key-file {} can't be another; leave it out", .0.display())]
     KeyFileGiven(PathBuf),
@@ -85,7 +88,7 @@ impl CliError {
         match self {
             Self::Config(_) | Self::File { .. } | Self::Exists(_) | Self::Key(_) => 78,
             Self::TokenExists(_) => 1,
-            Self::NoSuchJob { .. } | Self::KeyFileGiven(_) => 2,
+            Self::NoSuchJob { .. } | Self::KeyFileGiven(_) | Self::NotConfirmed(_) => 2,
             Self::Output(_) | Self::Runtime(_) => 69,
             Self::Store(error) | Self::Start(StartError::Store(error)) => of_store(error),
             Self::Authority(error) | Self::Start(StartError::Authority(error)) => of_authority(error),

@@ -5,12 +5,13 @@
 //! - [`worker`] claims jobs under a lease, runs their [`Handler`], and completes them with the lease's token: a worker
 //!   that stalled past its lease finds its completion refused.
 //! - [`backoff`] says when a failed job is tried again; the time is kept in the job's row.
-//! - [`certificate_expiry`] and [`retention`] are the real ones.
+//! - [`certificate_expiry`], [`retention`] and [`tenant_removal`] are the real ones.
 
 pub mod backoff;
 pub mod certificate_expiry;
 pub mod retention;
 pub mod schedule;
+pub mod tenant_removal;
 pub mod worker;
 
 use std::sync::Arc;
@@ -142,6 +143,7 @@ pub fn handlers(retention: RetentionConfig) -> Vec<(&'static str, Arc<dyn Handle
             Arc::new(certificate_expiry::CertificateExpiry),
         ),
         (retention::KIND, Arc::new(retention::Retention(retention))),
+        (tenant_removal::KIND, Arc::new(tenant_removal::TenantRemoval)),
     ]
 }
 

@@ -25,6 +25,7 @@ pub mod migrations;
 pub mod nodes;
 pub mod reach;
 pub mod registry;
+pub mod removal;
 mod row;
 pub mod sessions;
 pub mod shards;

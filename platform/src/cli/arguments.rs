@@ -47,7 +47,7 @@ pub enum Command {
     Init(Init),
     /// Serve gateways, browsers and programs.
     Serve(Serve),
-    /// Add and list tenants.
+    /// Add, suspend, delete and list tenants.
     #[command(subcommand)]
     Tenant(TenantCommand),
     /// Register and list agents.
@@ -127,6 +127,35 @@ pub enum TenantCommand {
         /// What people call it; the slug where it isn't given.
         #[arg(long)]
         name: Option<String>,
+        #[command(flatten)]
+        /// On which installation.
+        at: At,
+    },
+    /// Stop all work for a tenant, until it is resumed: its agents are polled no more, nothing is issued for it, its results
+    /// are refused.
+    Suspend {
+        /// Its slug.
+        slug: TenantSlug,
+        #[command(flatten)]
+        /// On which installation.
+        at: At,
+    },
+    /// Take up the work for a suspended tenant again.
+    Resume {
+        /// Its slug.
+        slug: TenantSlug,
+        #[command(flatten)]
+        /// On which installation.
+        at: At,
+    },
+    /// Delete a tenant for good: revoke its authority and certificates, destroy its keys, remove its data. Its slug can
+    /// never be used again.
+    Delete {
+        /// Its slug.
+        slug: TenantSlug,
+        /// Yes, really: nothing brings it back.
+        #[arg(long)]
+        yes: bool,
         #[command(flatten)]
         /// On which installation.
         at: At,
