@@ -21,6 +21,9 @@ use crate::store;
 /// it.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// The pause after a failure, which is usually a key file that isn't there.
+const AGAIN_AFTER: Duration = Duration::from_secs(10);
+
 /// What the two ports serve with.
 pub(super) struct Certificates {
     services: Services,
@@ -75,6 +78,10 @@ impl Certificates {
             }
             if let Err(error) = self.renew(sequence).await {
                 report::renewal_failed("grpc", &error);
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(AGAIN_AFTER) => {}
+                }
                 continue;
             }
             match self

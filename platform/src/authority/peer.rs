@@ -33,9 +33,8 @@ pub async fn registered_gateway(services: &Services, extensions: &Extensions) ->
         return Err(Status::permission_denied("only gateways are served here"));
     };
     let serial = peer.serial().to_string();
-    let found = match certificate(services, gateway.as_str(), &serial).await {
-        Ok(found) => found,
-        Err(_) => return Err(Status::unavailable("the platform can't reach its database now")),
+    let Ok(found) = certificate(services, gateway.as_str(), &serial).await else {
+        return Err(Status::unavailable("the platform can't reach its database now"));
     };
     match found {
         Some(certificate) if certificate.is_active() => Ok(Caller {
