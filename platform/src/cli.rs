@@ -53,6 +53,9 @@ pub enum CliError {
     /// What the authorities' keys are encrypted with.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// Not said which authority.
+    #[error("ca rotate: {0}")]
+    RotateWhat(&'static str),
     /// What can't be undone has to be asked for twice.
     #[error("{0}; say --yes to do it, nothing was changed")]
     NotConfirmed(String),
@@ -88,7 +91,7 @@ impl CliError {
         match self {
             Self::Config(_) | Self::File { .. } | Self::Exists(_) | Self::Key(_) => 78,
             Self::TokenExists(_) => 1,
-            Self::NoSuchJob { .. } | Self::KeyFileGiven(_) | Self::NotConfirmed(_) => 2,
+            Self::NoSuchJob { .. } | Self::KeyFileGiven(_) | Self::RotateWhat(_) | Self::NotConfirmed(_) => 2,
             Self::Output(_) | Self::Runtime(_) => 69,
             Self::Store(error) | Self::Start(StartError::Store(error)) => of_store(error),
             Self::Authority(error) | Self::Start(StartError::Authority(error)) => of_authority(error),
@@ -125,6 +128,7 @@ fn of_authority(error: &AuthorityError) -> u8 {
         AuthorityError::NotFound { .. }
         | AuthorityError::Exists { .. }
         | AuthorityError::TooMany { .. }
+        | AuthorityError::Rotation(_)
         | AuthorityError::NotRecoverable(_) => 1,
         AuthorityError::ForeignTenant { .. } | AuthorityError::TenantSuspended(_) => 77,
         AuthorityError::Setting(_)
@@ -162,9 +166,14 @@ struct Site {
 
 impl Site {
     async fn open(config: &Path) -> Result<Self, CliError> {
+        Self::open_with_root(config, None).await
+    }
+
+    /// With the file of the root's key, for what needs it where it was moved out.
+    async fn open_with_root(config: &Path, root_key: Option<&Path>) -> Result<Self, CliError> {
         let config = Config::load(config)?;
         let store = Store::open(&config.database()).await?;
-        let keys = config.key_folder();
+        let keys = config.key_folder(root_key);
         let authority =
             Authority::open(store.clone(), EventBus::default(), keys, &config.trust_domain).await?;
         Ok(Self {

@@ -26,6 +26,7 @@ pub mod nodes;
 pub mod reach;
 pub mod registry;
 pub mod removal;
+pub mod rotation;
 mod row;
 pub mod sessions;
 pub mod shards;

@@ -28,16 +28,22 @@ const MAX_OF_A_KIND: usize = 8;
 #[derive(Debug, thiserror::Error)]
 pub enum RotationError {
     /// One is prepared.
-    #[error("another {authority} is prepared already; `platform ca show` says what it waits for, `--step revoke` gives it up")]
+    #[error(
+        "another {authority} is prepared already; `platform ca show` says what it waits for, `--step revoke` gives it up"
+    )]
     Prepared {
         /// Which.
         authority: String,
     },
     /// A root is on its way, or something below it.
-    #[error("the rotation of the {0} is under way: expected one at a time where the root takes part; wait for it, or give it up")]
+    #[error(
+        "the rotation of the {0} is under way: expected one at a time where the root takes part; wait for it, or give it up"
+    )]
     UnderWay(String),
     /// Too many at once.
-    #[error("there are {found} {authority}s that aren't revoked: expected at most {max}; wait until the old ones are gone")]
+    #[error(
+        "there are {found} {authority}s that aren't revoked: expected at most {max}; wait until the old ones are gone"
+    )]
     TooMany {
         /// Which.
         authority: String,
@@ -239,7 +245,11 @@ impl Authority {
                 authority: role.to_string(),
                 step: step.as_str(),
                 reasons: reasons.join("; "),
-                hint: if can_be_forced { "; --force leaves them behind" } else { "" },
+                hint: if can_be_forced {
+                    "; --force leaves them behind"
+                } else {
+                    ""
+                },
             }
             .into());
         }
@@ -352,7 +362,11 @@ fn require_room(role: &Role, all: &[Ca]) -> Result<(), RotationError> {
     if let Some(other) = alive.find(root_takes_part) {
         return Err(RotationError::UnderWay(other.to_string()));
     }
-    let max = if *role == Role::Root { MAX_ROOTS } else { MAX_OF_A_KIND };
+    let max = if *role == Role::Root {
+        MAX_ROOTS
+    } else {
+        MAX_OF_A_KIND
+    };
     if same.len() >= max {
         return Err(RotationError::TooMany {
             authority: role.to_string(),

@@ -30,10 +30,18 @@ impl Authority {
                 },
             });
         }
-        let (_, root) = self.issuer(&mut write, "root", None).await?;
+        let (root_ca, root) = self.issuer(&mut write, "root", None).await?;
         let authority = root.new_intermediate(Intermediate::Tenant(slug.clone()), unix_time(now))?;
         store::tenants::insert(&mut write, slug.as_str(), name, now).await?;
-        register(&mut write, &self.0.keys, "tenant", Some(slug), &authority, now).await?;
+        register(
+            &mut write,
+            &self.0.keys,
+            "tenant",
+            Some(slug),
+            (&authority, Some(root_ca.id)),
+            now,
+        )
+        .await?;
         store::audit::record(
             &mut write,
             now,

@@ -38,6 +38,10 @@ impl Handler for AuthorityRotation {
             .advance_rotations()
             .await
             .map_err(|error| JobError::Failed(error.to_string()))?;
-        Ok(if more { Outcome::Snooze(AGAIN_MS) } else { Outcome::Done })
+        Ok(if more {
+            Outcome::Snooze(AGAIN_MS)
+        } else {
+            Outcome::Done
+        })
     }
 }

@@ -18,7 +18,6 @@ use picket_identity::enrollment::EnrollFile;
 use picket_identity::profile::Leaf;
 use picket_identity::spiffe::TrustDomain;
 use picket_platform::app::Services;
-use picket_platform::authority::Authority;
 use picket_platform::authority::encryption::{Sources, source};
 use picket_platform::authority::keys::KeyFolder;
 use picket_platform::authority::onboarding::NewAgent;

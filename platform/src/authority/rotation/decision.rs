@@ -114,10 +114,17 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Behind(names) => write!(f, "{} to learn of it: {}", names.len(), named(names)),
-            Self::Held(names) => write!(f, "{} to renew what they have by it: {}", names.len(), named(names)),
+            Self::Held(names) => write!(
+                f,
+                "{} to renew what they have by it: {}",
+                names.len(),
+                named(names)
+            ),
             Self::Overlap => f.write_str("the overlap with its successor to pass"),
             Self::Blocked(what) => f.write_str(what),
-            Self::NoSuccessor => f.write_str("another one to take its place; `platform ca rotate` prepares it"),
+            Self::NoSuccessor => {
+                f.write_str("another one to take its place; `platform ca rotate` prepares it")
+            }
         }
     }
 }

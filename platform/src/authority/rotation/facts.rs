@@ -78,7 +78,11 @@ async fn behind(
     let mut names = Vec::new();
     if agents {
         let behind = store::rotation::agents_behind(connection, sequence, now - RECOVERY_MS).await?;
-        names.extend(behind.into_iter().map(|(tenant, agent)| format!("{tenant}/{agent}")));
+        names.extend(
+            behind
+                .into_iter()
+                .map(|(tenant, agent)| format!("{tenant}/{agent}")),
+        );
     }
     if gateways {
         let behind = store::rotation::gateways_behind(connection, sequence, only_live, now).await?;
@@ -94,9 +98,9 @@ async fn holders(
     now: UnixMs,
 ) -> Result<Vec<String>, AuthorityError> {
     if ca.kind == "root" {
-        let below = all
-            .iter()
-            .filter(|below| below.issuer == Some(ca.id) && below.state != "revoked" && below.not_after_at > now);
+        let below = all.iter().filter(|below| {
+            below.issuer == Some(ca.id) && below.state != "revoked" && below.not_after_at > now
+        });
         return Ok(below.map(Ca::to_string).collect());
     }
     let holders = store::rotation::holders(connection, ca.id, now).await?;

@@ -10,8 +10,13 @@ use crate::store;
 /// [`CliError`].
 pub async fn run(command: TenantCommand) -> Result<(), CliError> {
     match command {
-        TenantCommand::Add { slug, name, at } => {
-            let site = Site::open(&at.config).await?;
+        TenantCommand::Add {
+            slug,
+            name,
+            root_key,
+            at,
+        } => {
+            let site = Site::open_with_root(&at.config, root_key.as_deref()).await?;
             let name = name.unwrap_or_else(|| slug.to_string());
             site.authority.add_tenant(&slug, &name, &actor()).await?;
             output::line(slug.as_str())

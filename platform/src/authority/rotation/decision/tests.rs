@@ -26,7 +26,10 @@ fn a_prepared_one_waits_for_everybody_who_does_not_know_it() {
         panic!("it issues what acme/berlin-1 would refuse");
     };
     assert!(reasons[0].to_string().contains("acme/berlin-1"));
-    assert_eq!(decide(State::Prepared, &facts(), NOW), Decision::Take(Step::Activate));
+    assert_eq!(
+        decide(State::Prepared, &facts(), NOW),
+        Decision::Take(Step::Activate)
+    );
 }
 
 #[test]
@@ -48,7 +51,10 @@ fn an_active_one_alone_stays() {
         ..facts()
     };
     assert_eq!(decide(State::Active, &alone, NOW), Decision::Stay);
-    assert_eq!(in_the_way(State::Active, Step::Taint, &alone, NOW), [Reason::NoSuccessor]);
+    assert_eq!(
+        in_the_way(State::Active, Step::Taint, &alone, NOW),
+        [Reason::NoSuccessor]
+    );
     assert!(!Reason::NoSuccessor.can_be_forced());
 }
 
@@ -58,7 +64,10 @@ fn the_old_one_retires_after_the_overlap() {
         successor_since: Some(NOW - OVERLAP_MS + 1),
         ..facts()
     };
-    assert_eq!(decide(State::Active, &fresh, NOW), Decision::Wait(vec![Reason::Overlap]));
+    assert_eq!(
+        decide(State::Active, &fresh, NOW),
+        Decision::Wait(vec![Reason::Overlap])
+    );
     assert_eq!(decide(State::Active, &facts(), NOW), Decision::Take(Step::Taint));
 }
 
@@ -78,9 +87,15 @@ fn a_retiring_one_goes_when_nobody_lives_by_it_and_everybody_knows_the_next() {
             ..facts()
         },
     ] {
-        assert!(matches!(decide(State::Retiring, &left, NOW), Decision::Wait(_)), "{left:?}");
+        assert!(
+            matches!(decide(State::Retiring, &left, NOW), Decision::Wait(_)),
+            "{left:?}"
+        );
     }
-    assert_eq!(decide(State::Retiring, &facts(), NOW), Decision::Take(Step::Revoke));
+    assert_eq!(
+        decide(State::Retiring, &facts(), NOW),
+        Decision::Take(Step::Revoke)
+    );
 }
 
 #[test]
@@ -138,16 +153,26 @@ impl Model {
 
     fn publish(&mut self) {
         self.sequence += 1;
-        let trusted = self.authorities.iter().map(|(state, ..)| *state != State::Revoked).collect();
+        let trusted = self
+            .authorities
+            .iter()
+            .map(|(state, ..)| *state != State::Revoked)
+            .collect();
         self.published.push(trusted);
     }
 
     fn issuer(&self) -> Option<usize> {
-        self.authorities.iter().rposition(|(state, ..)| *state == State::Active)
+        self.authorities
+            .iter()
+            .rposition(|(state, ..)| *state == State::Active)
     }
 
     fn prepare(&mut self, now: UnixMs) {
-        if self.authorities.iter().all(|(state, ..)| *state != State::Prepared) {
+        if self
+            .authorities
+            .iter()
+            .all(|(state, ..)| *state != State::Prepared)
+        {
             let from = self.sequence + 1;
             self.authorities.push((State::Prepared, from, now));
             self.publish();
@@ -194,8 +219,15 @@ impl Model {
         let issuer = self.issuer().expect("there is always one that issues");
         for agent in &self.agents {
             let knows = &self.published[agent.sequence];
-            assert!(knows.get(issuer).copied().unwrap_or(false), "what is issued now is refused: {self:?}");
-            assert_ne!(self.authorities[agent.by].0, State::Revoked, "what it has counts no more: {self:?}");
+            assert!(
+                knows.get(issuer).copied().unwrap_or(false),
+                "what is issued now is refused: {self:?}"
+            );
+            assert_ne!(
+                self.authorities[agent.by].0,
+                State::Revoked,
+                "what it has counts no more: {self:?}"
+            );
         }
     }
 }
