@@ -4,34 +4,55 @@
 //! has the certificates. From a request for a certificate nothing is taken but the public key: everything else is the registry's.
 //!
 //! - [`keys`]: the key folder; [`encryption`]: how the keys in it are encrypted, and with what.
-//! - [`onboarding`]: tenants, agents and gateways, with an audit row for each act.
+//! - [`onboarding`]: agents and gateways, with an audit row for each act.
+//! - [`enrollment`]: an agent's first certificate; [`activation`] decides what its file is still good for.
+//! - [`renewal`]: the next certificates, and recovery of an agent whose certificate has expired.
+//! - [`first_use`]: what was issued takes the place of what was there; [`upkeep`]: what comes of time alone.
+//! - [`revocation`]: what an operator takes away, and approves.
+//! - [`trust`]: what agents and gateways are to trust, signed.
+//! - [`step`]: why a certificate isn't issued, in words.
+//! - [`rotation`]: how an authority takes another's place.
 //! - [`own`]: this node's own certificates, for its gRPC and web ports.
 //! - [`peer`]: which registered gateway a call comes from.
 //! - [`registry`]: the gRPC service that gives gateways their certificates for tenants.
 //! - [`tenants`]: tenants come, pause and go.
 
+pub mod activation;
 pub mod encryption;
+pub mod enrollment;
+pub mod first_use;
+mod issuance;
 pub mod keys;
 pub mod onboarding;
 pub mod own;
 pub mod peer;
+mod record;
 pub mod registry;
+pub mod renewal;
+pub mod revocation;
+pub mod rotation;
+pub mod step;
 pub mod tenants;
+pub mod trust;
+pub mod upkeep;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use picket_identity::credential::CredentialError;
+use picket_identity::enrollment::ActivationError;
 use picket_identity::name::{NameError, TenantSlug};
 use picket_identity::pem::PemError;
 use picket_identity::spiffe::TrustDomain;
+use picket_identity::trust_update::TrustUpdateError;
 use picket_identity::verify::TrustError;
 use picket_issuing::{CertificateAuthority, Intermediate, IssueError, days};
 use rustls::pki_types::{CertificateDer, UnixTime};
 
 use crate::clock::UnixMs;
 use crate::events::EventBus;
-use crate::store::authorities::Ca;
+use crate::store::authorities::{Ca, NewCa};
 use crate::store::{self, Connection, Store, StoreError};
 use keys::KeyFolder;
 
@@ -96,6 +117,31 @@ pub enum AuthorityError {
         /// The tenant that it asked for.
         tenant: String,
     },
+    /// The gateway has more certificates for a tenant than it can need.
+    #[error(
+        "gateway {gateway} has {found} certificates for {tenant} that haven't ended: it asks too often; see why it starts \
+         again and again"
+    )]
+    TooMany {
+        /// The gateway.
+        gateway: String,
+        /// The tenant.
+        tenant: String,
+        /// How many.
+        found: i64,
+    },
+    /// The agent isn't one whose recovery can be approved.
+    #[error("{0}")]
+    NotRecoverable(String),
+    /// What the database has can't be so.
+    #[error("the database is wrong about {0}")]
+    Registry(String),
+    /// A one-time key can't be made.
+    #[error(transparent)]
+    Activation(#[from] ActivationError),
+    /// What to trust can't be said.
+    #[error(transparent)]
+    Statement(#[from] TrustUpdateError),
     /// Not a name.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -117,6 +163,9 @@ pub enum AuthorityError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// An authority can't take that step now.
+    #[error(transparent)]
+    Rotation(#[from] rotation::RotationError),
     /// A file.
     #[error("{action} {}: {source}", path.display())]
     File {
@@ -142,7 +191,7 @@ struct Inner {
     events: EventBus,
     keys: KeyFolder,
     trust_domain: TrustDomain,
-    root: Vec<u8>,
+    statements: trust::Statements,
 }
 
 impl Authority {
@@ -166,8 +215,9 @@ impl Authority {
         let gateway = root.new_intermediate(Intermediate::Gateway, at)?;
         let platform = root.new_intermediate(Intermediate::Platform, at)?;
         // Keys before rows: a row without its key is an installation that can't issue; a key without a row is nothing.
-        for (kind, authority) in [("root", &root), ("gateway", &gateway), ("platform", &platform)] {
-            register(&mut write, keys, kind, None, authority, now).await?;
+        let root_id = register(&mut write, keys, "root", None, (&root, None), now).await?;
+        for (kind, authority) in [("gateway", &gateway), ("platform", &platform)] {
+            register(&mut write, keys, kind, None, (authority, Some(root_id)), now).await?;
         }
         store::installation::create(&mut write, trust_domain.as_str(), now).await?;
         store::registry::insert_pool(
@@ -210,21 +260,15 @@ impl Authority {
                 found: installation.trust_domain,
             });
         }
-        let root = active(&mut read, "root", None).await?.certificate;
+        active(&mut read, "root", None).await?;
         drop(read);
         Ok(Self(Arc::new(Inner {
             store,
             events,
             keys,
             trust_domain: trust_domain.clone(),
-            root,
+            statements: trust::Statements::default(),
         })))
-    }
-
-    /// The root's certificate, DER.
-    #[must_use]
-    pub fn root(&self) -> &[u8] {
-        &self.0.root
     }
 
     /// The platform's trust domain.
@@ -258,6 +302,20 @@ impl Authority {
         }
         write.commit().await?;
         Ok(encrypted)
+    }
+
+    /// Moves the key of the root that issues out of the key folder, encrypted as it is.
+    ///
+    /// # Errors
+    /// [`AuthorityError`]: it isn't here, or the file can't be written.
+    pub async fn move_root_key(&self, to: &Path, actor: &str) -> Result<(), AuthorityError> {
+        let mut write = self.0.store.write().await?;
+        let now = write.now();
+        let root = active(&mut write, "root", None).await?;
+        let detail = to.display().to_string();
+        store::audit::record(&mut write, now, actor, "ca.move-root-key", None, "root", &detail).await?;
+        self.0.keys.move_out(&root, to)?;
+        Ok(write.commit().await?)
     }
 
     /// The authority that issues for a kind, with its key.
@@ -295,27 +353,27 @@ async fn active(connection: &mut Connection, kind: &str, tenant: Option<&str>) -
         .ok_or_else(|| AuthorityError::NoAuthority(named()))
 }
 
-/// Writes a new authority's key, then its row.
+/// Writes a new authority's key, then its row: active at once, because nobody has to learn of it first. Returns its id.
 async fn register(
     connection: &mut Connection,
     keys: &KeyFolder,
     kind: &str,
     tenant: Option<&TenantSlug>,
-    authority: &CertificateAuthority,
+    (authority, issuer): (&CertificateAuthority, Option<i64>),
     now: UnixMs,
-) -> Result<(), AuthorityError> {
+) -> Result<i64, AuthorityError> {
     let reference = keys.store(kind, tenant, authority)?;
-    store::authorities::insert(
-        connection,
+    let new = NewCa {
         kind,
-        tenant.map(TenantSlug::as_str),
-        authority.certificate_der(),
-        &reference,
-        unix_ms(authority.not_after()),
-        now,
-    )
-    .await?;
-    Ok(())
+        tenant: tenant.map(TenantSlug::as_str),
+        certificate: authority.certificate_der(),
+        key_ref: &reference,
+        state: "active",
+        not_after_at: unix_ms(authority.not_after()),
+        issuer,
+        trusted_from: store::installation::trust_sequence(connection).await?,
+    };
+    Ok(store::authorities::insert(connection, &new, now).await?)
 }
 
 /// A time of the database, as certificates have it.

@@ -53,6 +53,12 @@ pub enum CliError {
     /// What the authorities' keys are encrypted with.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// Not said which authority.
+    #[error("ca rotate: {0}")]
+    RotateWhat(&'static str),
+    /// What can't be undone has to be asked for twice.
+    #[error("{0}; say --yes to do it, nothing was changed")]
+    NotConfirmed(String),
     /// The configuration says it already.
     #[error("the key is given already, so --encryption-key-file {} can't be another; leave it out", .0.display())]
     KeyFileGiven(PathBuf),
@@ -85,7 +91,7 @@ impl CliError {
         match self {
             Self::Config(_) | Self::File { .. } | Self::Exists(_) | Self::Key(_) => 78,
             Self::TokenExists(_) => 1,
-            Self::NoSuchJob { .. } | Self::KeyFileGiven(_) => 2,
+            Self::NoSuchJob { .. } | Self::KeyFileGiven(_) | Self::RotateWhat(_) | Self::NotConfirmed(_) => 2,
             Self::Output(_) | Self::Runtime(_) => 69,
             Self::Store(error) | Self::Start(StartError::Store(error)) => of_store(error),
             Self::Authority(error) | Self::Start(StartError::Authority(error)) => of_authority(error),
@@ -118,7 +124,12 @@ fn of_authority(error: &AuthorityError) -> u8 {
         | AuthorityError::Credential(_)
         | AuthorityError::Key(_)
         | AuthorityError::Issue(IssueError::File { .. }) => 78,
-        AuthorityError::NotFound { .. } | AuthorityError::Exists { .. } => 1,
+        AuthorityError::Registry(_) | AuthorityError::Activation(_) | AuthorityError::Statement(_) => 70,
+        AuthorityError::NotFound { .. }
+        | AuthorityError::Exists { .. }
+        | AuthorityError::TooMany { .. }
+        | AuthorityError::Rotation(_)
+        | AuthorityError::NotRecoverable(_) => 1,
         AuthorityError::ForeignTenant { .. } | AuthorityError::TenantSuspended(_) => 77,
         AuthorityError::Setting(_)
         | AuthorityError::Name(_)
@@ -155,9 +166,14 @@ struct Site {
 
 impl Site {
     async fn open(config: &Path) -> Result<Self, CliError> {
+        Self::open_with_root(config, None).await
+    }
+
+    /// With the file of the root's key, for what needs it where it was moved out.
+    async fn open_with_root(config: &Path, root_key: Option<&Path>) -> Result<Self, CliError> {
         let config = Config::load(config)?;
         let store = Store::open(&config.database()).await?;
-        let keys = config.key_folder();
+        let keys = config.key_folder(root_key);
         let authority =
             Authority::open(store.clone(), EventBus::default(), keys, &config.trust_domain).await?;
         Ok(Self {

@@ -169,11 +169,16 @@ impl Config {
         self.data_dir.join("keys")
     }
 
-    /// The same, with what its files are encrypted with.
+    /// The same, with what its files are encrypted with; and with the root's key, where that was moved out and is brought
+    /// for this once.
     #[must_use]
-    pub fn key_folder(&self) -> KeyFolder {
+    pub fn key_folder(&self, root: Option<&Path>) -> KeyFolder {
         let file = self.authority_keys.encryption_key_file.clone();
-        KeyFolder::new(&self.keys(), Sources::of_this_process(file))
+        KeyFolder::with_root(
+            &self.keys(),
+            Sources::of_this_process(file),
+            root.map(Path::to_owned),
+        )
     }
 }
 

@@ -6,6 +6,7 @@
 //! - The modules below it hold the statements, one noun each, as functions of a connection: so that a caller puts
 //!   several of them into one transaction. Each statement names the tenant.
 
+pub mod activations;
 pub mod agents;
 pub mod alerts;
 pub mod assignments;
@@ -24,6 +25,8 @@ pub mod migrations;
 pub mod nodes;
 pub mod reach;
 pub mod registry;
+pub mod removal;
+pub mod rotation;
 mod row;
 pub mod sessions;
 pub mod shards;

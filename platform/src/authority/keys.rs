@@ -23,6 +23,8 @@ pub struct KeyFolder(Arc<Inner>);
 struct Inner {
     path: PathBuf,
     sources: Sources,
+    /// Where the root's key is, where it was moved out and is brought for this once.
+    root: Option<PathBuf>,
     /// Read when a key is first needed, and once: what doesn't issue works without it.
     key: OnceLock<EncryptionKey>,
 }
@@ -31,9 +33,16 @@ impl KeyFolder {
     /// The folder at `path`, whose encryption key comes from `sources`.
     #[must_use]
     pub fn new(path: &Path, sources: Sources) -> Self {
+        Self::with_root(path, sources, None)
+    }
+
+    /// As [`KeyFolder::new`], with the file of a root's key that was moved out of it.
+    #[must_use]
+    pub fn with_root(path: &Path, sources: Sources, root: Option<PathBuf>) -> Self {
         Self(Arc::new(Inner {
             path: path.to_owned(),
             sources,
+            root,
             key: OnceLock::new(),
         }))
     }
@@ -84,6 +93,9 @@ impl KeyFolder {
     pub fn load(&self, ca: &Ca) -> Result<CertificateAuthority, KeyError> {
         let path = self.file(&ca.key_ref);
         if !self.has(ca) {
+            if let Some(root) = self.0.root.as_ref().filter(|_| ca.kind == "root") {
+                return self.load_from(ca, root);
+            }
             return Err(KeyError::Absent {
                 authority: ca.to_string(),
                 path,

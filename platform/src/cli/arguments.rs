@@ -1,9 +1,12 @@
 //! What can be said on the command line.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use picket_identity::Serial;
 use picket_identity::name::{AgentName, GatewayName, TenantSlug};
 use picket_identity::spiffe::TrustDomain;
 
@@ -44,7 +47,7 @@ pub enum Command {
     Init(Init),
     /// Serve gateways, browsers and programs.
     Serve(Serve),
-    /// Add and list tenants.
+    /// Add, suspend, delete and list tenants.
     #[command(subcommand)]
     Tenant(TenantCommand),
     /// Register and list agents.
@@ -58,7 +61,7 @@ pub enum Command {
     Token(TokenCommand),
     /// Make a one-time token to sign in to the web UI with.
     SigninToken(At),
-    /// Show the certificate authorities.
+    /// Show and rotate the certificate authorities.
     #[command(subcommand)]
     Ca(CaCommand),
     /// List jobs, and have one done now.
@@ -124,6 +127,38 @@ pub enum TenantCommand {
         /// What people call it; the slug where it isn't given.
         #[arg(long)]
         name: Option<String>,
+        /// The file of the root's key, where that was moved out of the key folder.
+        #[arg(long)]
+        root_key: Option<PathBuf>,
+        #[command(flatten)]
+        /// On which installation.
+        at: At,
+    },
+    /// Stop all work for a tenant, until it is resumed: its agents are polled no more, nothing is issued for it, its results
+    /// are refused.
+    Suspend {
+        /// Its slug.
+        slug: TenantSlug,
+        #[command(flatten)]
+        /// On which installation.
+        at: At,
+    },
+    /// Take up the work for a suspended tenant again.
+    Resume {
+        /// Its slug.
+        slug: TenantSlug,
+        #[command(flatten)]
+        /// On which installation.
+        at: At,
+    },
+    /// Delete a tenant for good: revoke its authority and certificates, destroy its keys, remove its data. Its slug can
+    /// never be used again.
+    Delete {
+        /// Its slug.
+        slug: TenantSlug,
+        /// Yes, really: nothing brings it back.
+        #[arg(long)]
+        yes: bool,
         #[command(flatten)]
         /// On which installation.
         at: At,
@@ -132,11 +167,59 @@ pub enum TenantCommand {
     List(Listing),
 }
 
+/// An agent, as it is named everywhere: TENANT/AGENT.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentPath {
+    /// Whose it is.
+    pub tenant: TenantSlug,
+    /// Its name.
+    pub name: AgentName,
+}
+
+impl FromStr for AgentPath {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (tenant, name) = text
+            .split_once('/')
+            .ok_or_else(|| "expected TENANT/AGENT, for example acme/berlin-1".to_owned())?;
+        Ok(Self {
+            tenant: tenant.parse().map_err(|error| format!("{error}"))?,
+            name: name.parse().map_err(|error| format!("{error}"))?,
+        })
+    }
+}
+
+impl fmt::Display for AgentPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.tenant, self.name)
+    }
+}
+
 /// `agent`.
 #[derive(Debug, Subcommand)]
 pub enum AgentCommand {
-    /// Register an agent and issue its certificate.
+    /// Register an agent, and write the file that it enrols with.
     Add(AgentAdd),
+    /// Revoke an agent's certificates: it is refused from now on, and cut off within seconds.
+    Revoke {
+        /// Which: TENANT/AGENT.
+        agent: AgentPath,
+        /// Only the certificate with this serial number.
+        #[arg(long)]
+        serial: Option<Serial>,
+        #[command(flatten)]
+        /// On which installation.
+        at: At,
+    },
+    /// Approve that an agent whose certificate has expired gets another.
+    Approve {
+        /// Which: TENANT/AGENT.
+        agent: AgentPath,
+        #[command(flatten)]
+        /// On which installation.
+        at: At,
+    },
     /// List agents.
     List {
         /// Only this tenant's.
@@ -160,10 +243,7 @@ pub struct AgentAdd {
     /// Where gateways find it: HOST:PORT.
     #[arg(long)]
     pub endpoint: String,
-    /// Its request (`agent-host init` makes one), PEM or DER.
-    #[arg(long)]
-    pub csr: PathBuf,
-    /// The file for it to enrol with.
+    /// The file for it to enrol with. It holds a one-time key, good for 24 hours: a secret until it is used.
     #[arg(long)]
     pub out: PathBuf,
     /// How often it is polled.
@@ -172,7 +252,8 @@ pub struct AgentAdd {
     /// How long it may stay away before it is called unreachable.
     #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
     pub unreachable_after: Duration,
-    /// It is registered already: give it this endpoint, and a new certificate in place of the old one.
+    /// It is registered already: give it this endpoint, and another file to enrol with. Its certificates stay good until
+    /// the new one is in use; `agent revoke` ends them at once.
     #[arg(long)]
     pub replace: bool,
     #[command(flatten)]
@@ -201,6 +282,14 @@ pub enum GatewayCommand {
         /// On which installation.
         at: At,
     },
+    /// Turn a gateway away for good: it is cut off within seconds, and agents are told to deny it.
+    Revoke {
+        /// Its name.
+        name: GatewayName,
+        #[command(flatten)]
+        /// On which installation.
+        at: At,
+    },
     /// List gateways.
     List(Listing),
 }
@@ -225,8 +314,23 @@ pub enum TokenCommand {
 /// `ca`.
 #[derive(Debug, Subcommand)]
 pub enum CaCommand {
-    /// Show the authorities; as a table the root's certificate follows in PEM.
+    /// Show the authorities: where each stands, and what it waits for. As a table the root's certificate follows in PEM.
     Show(Listing),
+    /// Have another authority take the place of one. It is prepared now; the rest comes by itself, as soon as nobody would be
+    /// cut off. Or take a single step by hand.
+    Rotate(Rotate),
+    /// Print the root's certificate in PEM and its SHA-256 fingerprint, or move its key out.
+    ExportRoot {
+        /// The file for the certificate; standard output where none is given.
+        #[arg(long)]
+        out: Option<PathBuf>,
+        /// Move the root's key, encrypted as it is, to this file: what needs it takes it by --root-key from then on.
+        #[arg(long)]
+        with_key: Option<PathBuf>,
+        #[command(flatten)]
+        /// On which installation.
+        at: At,
+    },
     /// Encrypt the authorities' keys that an older version left in the clear.
     Encrypt {
         /// The file with the key to encrypt them with, where the configuration names none yet: made where there is none, and
@@ -237,6 +341,53 @@ pub enum CaCommand {
         /// On which installation.
         at: At,
     },
+}
+
+/// `ca rotate`.
+#[derive(Debug, Args)]
+pub struct Rotate {
+    /// Which authority.
+    #[arg(value_enum)]
+    pub kind: RotateKind,
+    /// Of which tenant, for `tenant`.
+    #[arg(required_if_eq("kind", "tenant"))]
+    pub slug: Option<TenantSlug>,
+    /// Only this step, now.
+    #[arg(long, value_enum)]
+    pub step: Option<RotateStep>,
+    /// Don't wait for anybody. Who doesn't know the new authority, or lives by the old one, is cut off.
+    #[arg(long, requires = "step")]
+    pub force: bool,
+    /// The file of the root's key, where that was moved out of the key folder.
+    #[arg(long)]
+    pub root_key: Option<PathBuf>,
+    #[command(flatten)]
+    /// On which installation.
+    pub at: At,
+}
+
+/// Which authority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RotateKind {
+    /// One tenant's, which its agents' certificates are by.
+    Tenant,
+    /// The one that gateways' certificates are by.
+    Gateway,
+    /// The one that the platform's own certificates are by.
+    Platform,
+    /// The anchor of all.
+    Root,
+}
+
+/// A step of a rotation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RotateStep {
+    /// The prepared one begins to issue.
+    Activate,
+    /// The one before it retires: what it issued is renewed.
+    Taint,
+    /// The retiring one isn't trusted any more; or the prepared one is given up.
+    Revoke,
 }
 
 /// `job`.

@@ -35,7 +35,7 @@ pub async fn run(arguments: &Init) -> Result<(), CliError> {
     let config = Config::parse(&text, &path, folder)?;
     let store = Store::create(&config.database()).await?;
     encryption.make()?;
-    Authority::initialise(&store, &config.key_folder(), &config.trust_domain, &actor()).await?;
+    Authority::initialise(&store, &config.key_folder(None), &config.trust_domain, &actor()).await?;
     store.close().await;
     // Last: a folder with a configuration is a whole installation.
     write_new(&path, &text)?;
