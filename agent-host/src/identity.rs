@@ -7,7 +7,7 @@ use std::sync::Arc;
 use picket_identity::bundle::{self, BundleError, Identity};
 use picket_identity::spiffe::SpiffeId;
 use picket_identity::tls::{self, ServerTls, TlsError};
-use picket_identity::verify::{self, Serials};
+use picket_identity::verify;
 use tokio::sync::watch;
 
 use crate::internal_events as events;
@@ -64,7 +64,7 @@ impl AgentIdentity {
             folder: folder.to_path_buf(),
             source: Box::new(source),
         })?;
-        let Some(expected) = identity.gateway_expectation(Serials::default()) else {
+        let Some(expected) = identity.gateway_expectation() else {
             return Err(IdentityError::NotAnAgent {
                 folder: folder.to_path_buf(),
                 id: Box::new(identity.id().clone()),

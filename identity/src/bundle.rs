@@ -13,13 +13,16 @@ use crate::pem::{self, PemError};
 use crate::spiffe::SpiffeId;
 use crate::store::StoreError;
 use crate::verify::{
-    AgentExpectation, GatewayClientExpectation, GatewayExpectation, PlatformExpectation, Refusal, Serials,
-    Trust, TrustError, Verified, verify_agent, verify_gateway_client,
+    AgentExpectation, Denied, GatewayClientExpectation, GatewayExpectation, PlatformExpectation, Refusal,
+    Serials, Trust, TrustError, Verified, verify_agent, verify_gateway_client,
 };
 
 mod folder;
 
-pub use folder::{KEY_FILE, REQUEST_FILE, has_identity, install, key_path, load, request_path};
+pub use folder::{
+    KEY_FILE, REQUEST_FILE, apply_trust, has_identity, install, install_with_key, key_path, load,
+    load_even_expired, request_path,
+};
 
 /// The version of the file's format.
 const VERSION: u32 = 1;
@@ -72,6 +75,17 @@ pub enum BundleError {
     /// Our own certificate doesn't pass our own verifier.
     #[error("own certificate: {0}")]
     Refused(#[from] Refusal),
+    /// What it is to trust from now on can't be trusted.
+    #[error(transparent)]
+    TrustUpdate(#[from] crate::trust_update::TrustUpdateError),
+    /// It is no newer than what is trusted already.
+    #[error("trust update {got} isn't newer than {known}, which is in force: nothing was changed")]
+    NotNewer {
+        /// The sequence in force.
+        known: u64,
+        /// The one in the update.
+        got: u64,
+    },
     /// A file can't be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -92,7 +106,7 @@ pub struct IdentityBundle {
     pub leaf: String,
     /// The CA that issued it.
     pub issuer: String,
-    /// The platform's root.
+    /// The platform's roots.
     pub root: String,
     /// For an agent: the CAs of the gateways that it will meet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -100,6 +114,12 @@ pub struct IdentityBundle {
     /// For a gateway: the CAs of the platform nodes that it will meet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform_cas: Option<String>,
+    /// The sequence of roots and CAs: only what rises above it counts later.
+    #[serde(default)]
+    pub trust_sequence: u64,
+    /// For an agent: certificates of gateways that aren't accepted any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub denied: Vec<Denied>,
 }
 
 impl IdentityBundle {
@@ -109,13 +129,13 @@ impl IdentityBundle {
         spiffe_id: SpiffeId,
         leaf: &CertificateDer<'_>,
         issuer: &CertificateDer<'_>,
-        root: &CertificateDer<'_>,
+        roots: &[CertificateDer<'_>],
         gateway_cas: &[CertificateDer<'_>],
     ) -> Self {
         let gateway_cas = Some(pem::certificates(gateway_cas));
         Self {
             gateway_cas,
-            ..Self::bare(spiffe_id, leaf, issuer, root)
+            ..Self::bare(spiffe_id, leaf, issuer, roots)
         }
     }
 
@@ -125,13 +145,13 @@ impl IdentityBundle {
         spiffe_id: SpiffeId,
         leaf: &CertificateDer<'_>,
         issuer: &CertificateDer<'_>,
-        root: &CertificateDer<'_>,
+        roots: &[CertificateDer<'_>],
         platform_cas: &[CertificateDer<'_>],
     ) -> Self {
         let platform_cas = Some(pem::certificates(platform_cas));
         Self {
             platform_cas,
-            ..Self::bare(spiffe_id, leaf, issuer, root)
+            ..Self::bare(spiffe_id, leaf, issuer, roots)
         }
     }
 
@@ -139,16 +159,18 @@ impl IdentityBundle {
         spiffe_id: SpiffeId,
         leaf: &CertificateDer<'_>,
         issuer: &CertificateDer<'_>,
-        root: &CertificateDer<'_>,
+        roots: &[CertificateDer<'_>],
     ) -> Self {
         Self {
             version: VERSION,
             spiffe_id,
             leaf: pem::certificates([leaf]),
             issuer: pem::certificates([issuer]),
-            root: pem::certificates([root]),
+            root: pem::certificates(roots),
             gateway_cas: None,
             platform_cas: None,
+            trust_sequence: 0,
+            denied: Vec::new(),
         }
     }
 
@@ -183,12 +205,19 @@ impl IdentityBundle {
     /// # Errors
     /// The first thing that is wrong.
     pub fn verify(&self, key: PrivateKey, now: UnixTime) -> Result<Identity, BundleError> {
+        self.verify_dated(key, now, Dates::Now)
+    }
+
+    fn verify_dated(&self, key: PrivateKey, now: UnixTime, dates: Dates) -> Result<Identity, BundleError> {
         let one = |field, text: &str| {
             pem::parse_certificate(text).map_err(|source| BundleError::Pem { field, source })
         };
         let leaf = one("leaf", &self.leaf)?;
         let issuer = one("issuer", &self.issuer)?;
-        let root = one("root", &self.root)?;
+        let roots = pem::parse_certificates(&self.root).map_err(|source| BundleError::Pem {
+            field: "root",
+            source,
+        })?;
         let (field, peers) = match self.spiffe_id {
             SpiffeId::Agent { .. } => ("gateway_cas", &self.gateway_cas),
             SpiffeId::Gateway { .. } => ("platform_cas", &self.platform_cas),
@@ -209,14 +238,29 @@ impl IdentityBundle {
             let (expected, got) = (self.spiffe_id.clone(), credential.id().clone());
             return Err(BundleError::OtherId { expected, got });
         }
-        let own = Trust::new(root.clone(), [issuer])?;
-        let verified = verify_own(&credential, own, now)?;
+        let own = Trust::with_roots(roots.clone(), [issuer])?;
+        let at = match dates {
+            Dates::Now => now,
+            Dates::OwnMayHaveEnded => now.min(credential.not_after()),
+        };
+        let verified = verify_own(&credential, own, at)?;
         Ok(Identity {
             credential,
-            peers: Trust::new(root, peers)?,
+            peers: Trust::with_roots(roots, peers)?,
             verified,
+            trust_sequence: self.trust_sequence,
+            denied: self.denied.clone(),
         })
     }
+}
+
+/// At which time the own certificate has to be good.
+#[derive(Clone, Copy)]
+enum Dates {
+    /// Now.
+    Now,
+    /// Now, or when it ended: an agent that waits for its recovery is still itself.
+    OwnMayHaveEnded,
 }
 
 fn verify_own(credential: &Credential, trust: Trust, now: UnixTime) -> Result<Verified, BundleError> {
@@ -254,6 +298,8 @@ pub struct Identity {
     credential: Credential,
     peers: Trust,
     verified: Verified,
+    trust_sequence: u64,
+    denied: Vec<Denied>,
 }
 
 impl Identity {
@@ -275,21 +321,60 @@ impl Identity {
         &self.verified
     }
 
-    /// The root, and the CAs of those that we meet.
+    /// The roots, and the CAs of those that we meet.
     #[must_use]
     pub fn peers(&self) -> &Trust {
         &self.peers
     }
 
+    /// The sequence of what is trusted: only what rises above it counts.
+    #[must_use]
+    pub fn trust_sequence(&self) -> u64 {
+        self.trust_sequence
+    }
+
+    /// Certificates of peers that aren't accepted any more.
+    #[must_use]
+    pub fn denied(&self) -> &[Denied] {
+        &self.denied
+    }
+
+    /// Whether the own certificate has ended: only [`load_even_expired`] gives such an identity.
+    #[must_use]
+    pub fn is_expired(&self, now: UnixTime) -> bool {
+        now > self.credential.not_after()
+    }
+
+    /// This identity as a bundle, to be changed and installed anew.
+    fn to_bundle(&self) -> IdentityBundle {
+        let peers = Some(pem::certificates(self.peers.cas().iter().map(|ca| ca.der())));
+        let (gateway_cas, platform_cas) = match self.id() {
+            SpiffeId::Agent { .. } => (peers, None),
+            _ => (None, peers),
+        };
+        let mut chain = self.credential.chain().iter();
+        IdentityBundle {
+            version: VERSION,
+            spiffe_id: self.id().clone(),
+            leaf: pem::certificates(chain.next()),
+            issuer: pem::certificates(chain.next()),
+            root: pem::certificates(&self.peers.roots()),
+            gateway_cas,
+            platform_cas,
+            trust_sequence: self.trust_sequence,
+            denied: self.denied.clone(),
+        }
+    }
+
     /// For an agent: what it expects of whoever connects. `None` for a gateway.
     #[must_use]
-    pub fn gateway_expectation(&self, serials: Serials) -> Option<GatewayExpectation> {
+    pub fn gateway_expectation(&self) -> Option<GatewayExpectation> {
         match self.id().clone() {
             SpiffeId::Agent { platform, tenant, .. } => Some(GatewayExpectation {
                 platform,
                 tenant,
                 trust: self.peers.clone(),
-                serials,
+                serials: Serials::AllBut(self.denied.iter().cloned().collect()),
                 not_before: self.verified.not_before(),
             }),
             _ => None,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use rustls::AlertDescription;
+use rustls::{AlertDescription, ClientConfig};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use thiserror::Error;
 use tokio::io::AsyncReadExt;
@@ -19,7 +19,8 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::tls::{self, ClientTls};
+use crate::channel_binding::ChannelBinding;
+use crate::tls::{self, ClientTls, EnrollmentTls};
 use crate::verify::{self, Refusal, Verified, peer_alert};
 
 mod guarded;
@@ -198,22 +199,8 @@ impl Connection {
 /// # Errors
 /// Why there is no connection. [`Refusal::from_error`] finds our own refusal in it.
 pub async fn connect(target: &str, tls: &ClientTls, limits: &DialLimits) -> Result<Connection, DialError> {
-    let started = Instant::now();
-    let addresses = resolve(target, limits).await?;
-    let resolved = Instant::now();
-    let (tcp, address) = dial(target, &addresses, limits).await?;
-    let connected = Instant::now();
-    // Small messages both ways: waiting to fill a segment only costs time. A socket that can't is used all the same.
-    let _ = tcp.set_nodelay(true);
-    let handshake = handshake(tcp, address, tls);
-    let (stream, first) = timeout_at(connected + limits.tls, handshake)
-        .await
-        .map_err(|_| DialError::Timeout {
-            phase: Phase::Tls,
-            after: limits.tls,
-        })??;
-    let (_, session) = stream.get_ref();
-    tls::check_protocol(session)?;
+    let dialled = Dialled::dial(target, &tls.config, limits).await?;
+    let (_, session) = dialled.stream.get_ref();
     let certificates: Vec<_> = session
         .peer_certificates()
         .unwrap_or_default()
@@ -222,16 +209,8 @@ pub async fn connect(target: &str, tls: &ClientTls, limits: &DialLimits) -> Resu
         .collect();
     // The handshake ran the same verification; here it yields the value that says so.
     let verified = tls.verify(&certificates, verify::now())?;
-    let timings = Timings {
-        name: resolved - started,
-        tcp: connected - resolved,
-        tls: connected.elapsed(),
-    };
-
-    let cut = CancellationToken::new();
-    let closed = CancellationToken::new();
-    let stream = Guarded::new(stream, first, cut.clone(), closed.clone());
-    let channel = open(stream, limits).await?;
+    let (address, timings) = (dialled.address, dialled.timings);
+    let (channel, cut, closed) = dialled.open(limits).await?;
     tokio::spawn(cut_at_expiry(
         verified.chain_not_after(),
         cut.clone(),
@@ -246,6 +225,101 @@ pub async fn connect(target: &str, tls: &ClientTls, limits: &DialLimits) -> Resu
         cut,
         closed,
     })
+}
+
+/// A connection to somebody who may be an agent that awaits enrolment. Nobody is verified yet.
+#[derive(Debug)]
+pub struct EnrollmentConnection {
+    /// For the enrolment call, and no other.
+    pub channel: Channel,
+    /// What the agent's proof has to be tied to.
+    pub binding: ChannelBinding,
+    /// The peer's address.
+    pub address: SocketAddr,
+    cut: CancellationToken,
+}
+
+impl Drop for EnrollmentConnection {
+    /// Whoever was at the other end has nothing more to say.
+    fn drop(&mut self) {
+        self.cut.cancel();
+    }
+}
+
+/// Dials `target` to enrol whoever proves to be the agent. The connection ends when the value is dropped.
+///
+/// # Errors
+/// Why there is no connection.
+pub async fn connect_for_enrollment(
+    target: &str,
+    tls: &EnrollmentTls,
+    limits: &DialLimits,
+) -> Result<EnrollmentConnection, DialError> {
+    let dialled = Dialled::dial(target, &tls.config, limits).await?;
+    let (_, session) = dialled.stream.get_ref();
+    let binding = ChannelBinding::of(session).map_err(|error| DialError::Protocol {
+        phase: Phase::Tls,
+        source: io::Error::other(error),
+    })?;
+    let address = dialled.address;
+    let (channel, cut, _closed) = dialled.open(limits).await?;
+    Ok(EnrollmentConnection {
+        channel,
+        binding,
+        address,
+        cut,
+    })
+}
+
+/// A finished handshake, and the server's first word after it.
+struct Dialled {
+    stream: TlsStream<TcpStream>,
+    first: u8,
+    address: SocketAddr,
+    timings: Timings,
+}
+
+impl Dialled {
+    async fn dial(target: &str, config: &Arc<ClientConfig>, limits: &DialLimits) -> Result<Self, DialError> {
+        let started = Instant::now();
+        let addresses = resolve(target, limits).await?;
+        let resolved = Instant::now();
+        let (tcp, address) = dial(target, &addresses, limits).await?;
+        let connected = Instant::now();
+        // Small messages both ways: waiting to fill a segment only costs time. A socket that can't is used all the same.
+        let _ = tcp.set_nodelay(true);
+        let handshake = handshake(tcp, address, config);
+        let (stream, first) = timeout_at(connected + limits.tls, handshake)
+            .await
+            .map_err(|_| DialError::Timeout {
+                phase: Phase::Tls,
+                after: limits.tls,
+            })??;
+        tls::check_protocol(stream.get_ref().1)?;
+        let timings = Timings {
+            name: resolved - started,
+            tcp: connected - resolved,
+            tls: connected.elapsed(),
+        };
+        Ok(Self {
+            stream,
+            first,
+            address,
+            timings,
+        })
+    }
+
+    /// The gRPC channel; what cuts the connection; what says that it has ended.
+    async fn open(
+        self,
+        limits: &DialLimits,
+    ) -> Result<(Channel, CancellationToken, CancellationToken), DialError> {
+        let cut = CancellationToken::new();
+        let closed = CancellationToken::new();
+        let stream = Guarded::new(self.stream, self.first, cut.clone(), closed.clone());
+        let channel = open(stream, limits).await?;
+        Ok((channel, cut, closed))
+    }
 }
 
 async fn resolve(target: &str, limits: &DialLimits) -> Result<Vec<SocketAddr>, DialError> {
@@ -303,11 +377,11 @@ async fn dial(
 async fn handshake(
     tcp: TcpStream,
     address: SocketAddr,
-    tls: &ClientTls,
+    config: &Arc<ClientConfig>,
 ) -> Result<(TlsStream<TcpStream>, u8), DialError> {
     // Never sent (SNI is off) and never compared: identities are SPIFFE IDs. rustls wants one all the same.
     let name = ServerName::IpAddress(address.ip().into());
-    let connector = TlsConnector::from(Arc::clone(&tls.config));
+    let connector = TlsConnector::from(Arc::clone(config));
     let mut stream = connector.connect(name, tcp).await.map_err(into_dial_error)?;
     // An HTTP/2 server begins with its SETTINGS, unasked (RFC 9113 §3.4). One that refuses our certificate sends an alert.
     let first = stream.read_u8().await.map_err(into_dial_error)?;

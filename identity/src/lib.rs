@@ -4,7 +4,9 @@
 //! - [`profile`]: what a certificate of ours looks like.
 //! - [`verify`]: the one engine that says who a peer is, and its four faces.
 //! - [`credential`], [`store`], [`bundle`], [`pem`]: our own key and certificates, and the files that they are in.
-//! - [`tls`]: the four TLS configurations. [`serve`]: the accept loop. `connect` (a feature): dialling.
+//! - [`enrollment`], [`channel_binding`]: how an agent gets its first certificate.
+//! - [`statement`], [`trust_update`]: what the platform says to agents, whoever carries it.
+//! - [`tls`]: the TLS configurations. [`serve`]: the accept loop. `connect` (a feature): dialling.
 //!
 //! # An agent that serves gateways
 //! ```no_run
@@ -12,7 +14,7 @@
 //! use picket_identity::{bundle, serve, tls, verify};
 //! # async fn example(shutdown: tokio_util::sync::CancellationToken) -> Result<(), Box<dyn std::error::Error>> {
 //! let identity = bundle::load("identity".as_ref(), verify::now())?;
-//! let expected = identity.gateway_expectation(verify::Serials::default()).ok_or("not an agent's identity")?;
+//! let expected = identity.gateway_expectation().ok_or("not an agent's identity")?;
 //! let config = tls::agent_serving_gateways(identity.credential(), expected)?;
 //! // Send a new snapshot after each change of credential, trust or denials: live peers are verified again.
 //! let (publish, snapshots) = tokio::sync::watch::channel(Arc::new(config));
@@ -74,17 +76,21 @@
 //! ```
 
 pub mod bundle;
+pub mod channel_binding;
 #[cfg(feature = "connect")]
 pub mod connect;
 pub mod credential;
+pub mod enrollment;
 pub mod name;
 pub mod pem;
 pub mod profile;
 pub mod serial;
 pub mod serve;
 pub mod spiffe;
+pub mod statement;
 pub mod store;
 pub mod tls;
+pub mod trust_update;
 pub mod verify;
 
 pub use rustls_pki_types::{CertificateDer, UnixTime};

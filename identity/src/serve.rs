@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower_service::Service;
 
+use crate::channel_binding::ChannelBinding;
 use crate::tls::ServerTls;
 use crate::verify::Verified;
 
@@ -35,11 +36,22 @@ pub use routes::{RouteFuture, Routes};
 pub struct PeerIdentity {
     verified: Verified,
     address: SocketAddr,
+    binding: ChannelBinding,
 }
 
 impl PeerIdentity {
-    pub(crate) fn new(verified: Verified, address: SocketAddr) -> Self {
-        Self { verified, address }
+    pub(crate) fn new(verified: Verified, address: SocketAddr, binding: ChannelBinding) -> Self {
+        Self {
+            verified,
+            address,
+            binding,
+        }
+    }
+
+    /// What ties words to this connection.
+    #[must_use]
+    pub fn channel_binding(&self) -> &ChannelBinding {
+        &self.binding
     }
 
     /// The outcome of the verification.

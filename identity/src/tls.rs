@@ -10,7 +10,7 @@ use rustls::ClientConfig;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::NoServerSessionStorage;
-use rustls_pki_types::{CertificateDer, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use thiserror::Error;
 
 use crate::credential::Credential;
@@ -20,8 +20,13 @@ use crate::verify::{
 #[cfg(feature = "connect")]
 use crate::verify::{AgentExpectation, PlatformExpectation};
 
+#[cfg(feature = "connect")]
+mod enrolling;
+mod throwaway;
 mod verifier;
 
+#[cfg(feature = "connect")]
+pub use enrolling::EnrollmentTls;
 use verifier::ClientVerifier;
 #[cfg(feature = "connect")]
 use verifier::ServerVerifier;
@@ -31,8 +36,17 @@ pub const ALPN_H2: &[u8] = b"h2";
 
 /// A configuration can't be made.
 #[derive(Debug, Error)]
-#[error("TLS configuration: {0}")]
-pub struct TlsError(#[from] rustls::Error);
+pub enum TlsError {
+    /// The library refused.
+    #[error("TLS configuration: {0}")]
+    Rustls(#[from] rustls::Error),
+    /// No throw-away certificate could be made.
+    #[error("throw-away certificate: {0}")]
+    Throwaway(#[from] rcgen::Error),
+    /// Only agents are enrolled in this way.
+    #[error("{0} is no agent's identity: only agents are enrolled in this way")]
+    NotAnAgent(crate::spiffe::SpiffeId),
+}
 
 /// How a server takes connections: its credential, and whom it expects.
 #[derive(Clone, Debug)]
@@ -59,6 +73,39 @@ pub fn agent_serving_gateways(
     expected: GatewayExpectation,
 ) -> Result<ServerTls, TlsError> {
     ServerTls::new(credential, Arc::new(expected))
+}
+
+/// An agent that awaits enrolment: it has no certificate yet and shows a throw-away one, but whoever connects is verified
+/// as fully as ever.
+///
+/// # Errors
+/// The enrolment isn't an agent's, or no certificate could be made.
+pub fn agent_awaiting_enrollment(
+    enrollment: &crate::enrollment::Enrollment,
+    now: UnixTime,
+) -> Result<ServerTls, TlsError> {
+    let expected = enrollment
+        .gateway_expectation()
+        .ok_or_else(|| TlsError::NotAnAgent(enrollment.id().clone()))?;
+    let throwaway = throwaway::Throwaway::new(now)?;
+    ServerTls::with(
+        vec![throwaway.certificate],
+        throwaway.key,
+        enrollment.not_after(),
+        Arc::new(expected),
+    )
+}
+
+#[cfg(feature = "connect")]
+/// A gateway that dials one agent whose certificate may have expired, for nothing but its renewal.
+///
+/// # Errors
+/// A credential whose key and chain don't belong together.
+pub fn gateway_recovering_agent(
+    credential: &Credential,
+    expected: verify::RecoveryExpectation,
+) -> Result<ClientTls, TlsError> {
+    ClientTls::new(credential, Arc::new(expected))
 }
 
 #[cfg(feature = "connect")]
@@ -98,12 +145,26 @@ pub fn gateway_dialling_platform(
 
 impl ServerTls {
     fn new(credential: &Credential, expectation: Arc<dyn Expectation>) -> Result<Self, TlsError> {
+        Self::with(
+            credential.chain().to_vec(),
+            credential.key().to_rustls(),
+            credential.not_after(),
+            expectation,
+        )
+    }
+
+    fn with(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+        not_after: UnixTime,
+        expectation: Arc<dyn Expectation>,
+    ) -> Result<Self, TlsError> {
         let provider = provider();
         let verifier = Arc::new(ClientVerifier::new(Arc::clone(&expectation), &provider));
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_client_cert_verifier(verifier)
-            .with_single_cert(credential.chain().to_vec(), credential.key().to_rustls())?;
+            .with_single_cert(chain, key)?;
         config.alpn_protocols = vec![ALPN_H2.to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
@@ -111,7 +172,7 @@ impl ServerTls {
         Ok(Self {
             config: Arc::new(config),
             expectation,
-            not_after: credential.not_after(),
+            not_after,
         })
     }
 
@@ -135,17 +196,8 @@ impl ClientTls {
     fn new(credential: &Credential, expectation: Arc<dyn Expectation>) -> Result<Self, TlsError> {
         let provider = provider();
         let verifier = Arc::new(ServerVerifier::new(Arc::clone(&expectation), &provider));
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])?
-            .dangerous()
-            .with_custom_certificate_verifier(verifier)
-            .with_client_auth_cert(credential.chain().to_vec(), credential.key().to_rustls())?;
-        config.alpn_protocols = vec![ALPN_H2.to_vec()];
-        config.resumption = rustls::client::Resumption::disabled();
-        config.enable_sni = false;
-        config.enable_early_data = false;
         Ok(Self {
-            config: Arc::new(config),
+            config: client_config(credential, provider, verifier)?,
             expectation,
         })
     }
@@ -157,6 +209,24 @@ impl ClientTls {
     pub fn verify(&self, certificates: &[CertificateDer<'_>], now: UnixTime) -> Result<Verified, Refusal> {
         self.expectation.verify(certificates, now)
     }
+}
+
+#[cfg(feature = "connect")]
+fn client_config(
+    credential: &Credential,
+    provider: Arc<CryptoProvider>,
+    verifier: Arc<dyn rustls::client::danger::ServerCertVerifier>,
+) -> Result<Arc<ClientConfig>, TlsError> {
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_client_auth_cert(credential.chain().to_vec(), credential.key().to_rustls())?;
+    config.alpn_protocols = vec![ALPN_H2.to_vec()];
+    config.resumption = rustls::client::Resumption::disabled();
+    config.enable_sni = false;
+    config.enable_early_data = false;
+    Ok(Arc::new(config))
 }
 
 /// What was negotiated is looked at again: a configuration says what we offer, this says what came of it.

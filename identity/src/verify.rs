@@ -14,17 +14,20 @@ use crate::serial::Serial;
 use crate::spiffe::{SpiffeId, TrustDomain};
 
 mod chain;
+mod recovery;
 mod refusal;
 mod trust;
 mod verified;
 
+pub use recovery::{RECOVERY_WINDOW, RecoveryExpectation, verify_agent_for_recovery};
 pub use refusal::{Reason, Refusal, now, peer_alert, unix_millis};
 pub use trust::{IssuerId, PinnedCa, Trust, TrustError};
 pub use verified::Verified;
 
 /// A certificate that must not be accepted any more, by issuer and serial number: an ECDSA signature has a twin with
 /// other bytes, so the hash of a certificate denies nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Denied {
     /// The CA that issued it.
     pub issuer: IssuerId,

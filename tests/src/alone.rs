@@ -72,7 +72,7 @@ impl Alone {
             id,
             &issued.certificate,
             &issued.issuer,
-            self.root.certificate_der(),
+            std::slice::from_ref(self.root.certificate_der()),
             &[self.gateways.certificate_der().clone()],
         );
         let file = self.folder().join("bundle.json");

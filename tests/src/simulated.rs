@@ -11,7 +11,7 @@ use futures_util::Stream;
 use picket_identity::bundle::IdentityBundle;
 use picket_identity::credential::{Credential, PrivateKey};
 use picket_identity::serve::{Limits, LogObserver, Routes, serve};
-use picket_identity::verify::{self, Serials};
+use picket_identity::verify;
 use picket_identity::{pem, tls};
 use picket_proto::agent::v1::agent_server::{Agent, AgentServer};
 use picket_proto::agent::v1::{
@@ -62,7 +62,7 @@ impl Installation {
             IdentityBundle::from_json(&std::fs::read_to_string(&bundle)?)?.verify(key, verify::now())?;
 
         let expected = identity
-            .gateway_expectation(Serials::default())
+            .gateway_expectation()
             .context("not an agent's identity")?;
         let config = tls::agent_serving_gateways(identity.credential(), expected)?;
         let (publish, snapshots) = watch::channel(Arc::new(config));

@@ -108,7 +108,7 @@ impl World {
             self.agent_id(),
             &issued.certificate,
             &issued.issuer,
-            self.root.certificate_der(),
+            std::slice::from_ref(self.root.certificate_der()),
             &[self.gateway_ca.certificate_der().clone()],
         )
     }

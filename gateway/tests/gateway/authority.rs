@@ -151,7 +151,7 @@ impl Authority {
             id,
             &issued.certificate,
             self.gateway_ca.certificate_der(),
-            self.root.certificate_der(),
+            std::slice::from_ref(self.root.certificate_der()),
             &[self.platform_ca.certificate_der().clone()],
         )
     }

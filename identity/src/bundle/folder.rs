@@ -1,4 +1,5 @@
-//! The identity folder: `identity.key`, `leaf.pem`, `issuer.pem`, `root.pem`, and the CAs of the peers.
+//! The identity folder: `identity.key`, `leaf.pem`, `issuer.pem`, `root.pem`, the CAs of the peers, and `trust.json` with
+//! the sequence of these and the peers that are denied.
 //!
 //! Several files can't be replaced in one step. A new set is first written whole to `incoming/`; renaming that to
 //! `ready/` is the moment at which it counts; then its files are moved over the old ones. Whoever finds `ready/`, after
@@ -13,8 +14,10 @@ use rustls_pki_types::UnixTime;
 use crate::credential::PrivateKey;
 use crate::pem;
 use crate::store::{self, StoreError};
+use crate::trust_update::TrustStatement;
+use crate::verify::Denied;
 
-use super::{BundleError, Identity, IdentityBundle};
+use super::{BundleError, Dates, Identity, IdentityBundle};
 
 /// The private key.
 pub const KEY_FILE: &str = "identity.key";
@@ -26,6 +29,7 @@ const ISSUER: &str = "issuer.pem";
 const ROOT: &str = "root.pem";
 const GATEWAY_CAS: &str = "gateway-cas.pem";
 const PLATFORM_CAS: &str = "platform-cas.pem";
+const TRUST: &str = "trust.json";
 const INCOMING: &str = "incoming";
 const READY: &str = "ready";
 
@@ -47,6 +51,14 @@ pub fn has_identity(folder: &Path) -> bool {
     folder.join(LEAF).exists() || folder.join(READY).exists()
 }
 
+/// What `trust.json` holds.
+#[derive(Default, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TrustFile {
+    sequence: u64,
+    denied: Vec<Denied>,
+}
+
 /// Verifies a bundle against the key in the folder, and installs it: all of it or nothing. What was there before stays
 /// until the new set is complete.
 ///
@@ -56,28 +68,88 @@ pub fn install(folder: &Path, bundle: &IdentityBundle, now: UnixTime) -> Result<
     finish(folder)?;
     let key = PrivateKey::load(&key_path(folder))?;
     let identity = bundle.verify(key, now)?;
+    write(folder, &identity, None)?;
+    Ok(identity)
+}
+
+/// Verifies a bundle against a new key, and installs both together: all of it or nothing. There is no moment at which the
+/// folder has one without the other.
+///
+/// # Errors
+/// Anything that is wrong with the bundle, the key or the folder; the folder is then as it was.
+pub fn install_with_key(
+    folder: &Path,
+    bundle: &IdentityBundle,
+    key: &PrivateKey,
+    now: UnixTime,
+) -> Result<Identity, BundleError> {
+    finish(folder)?;
+    let identity = bundle.verify(key.clone(), now)?;
+    write(folder, &identity, Some(key))?;
+    Ok(identity)
+}
+
+/// Takes a verified statement as what the agent in this folder trusts from now on, if it is newer than what it trusts
+/// already and its own certificate is good under it. Key and certificate stay.
+///
+/// # Errors
+/// The statement is no newer, or the own certificate would not be good under it; the folder is then as it was.
+pub fn apply_trust(
+    folder: &Path,
+    statement: &TrustStatement,
+    now: UnixTime,
+) -> Result<Identity, BundleError> {
+    let current = load_even_expired(folder, now)?;
+    if statement.sequence <= current.trust_sequence {
+        return Err(BundleError::NotNewer {
+            known: current.trust_sequence,
+            got: statement.sequence,
+        });
+    }
+    let trust = statement.trust()?;
+    let bundle = IdentityBundle {
+        root: pem::certificates(&trust.roots()),
+        gateway_cas: Some(pem::certificates(trust.cas().iter().map(|ca| ca.der()))),
+        trust_sequence: statement.sequence,
+        denied: statement.denied.clone(),
+        ..current.to_bundle()
+    };
+    let key = current.credential.key().clone();
+    let identity = bundle.verify_dated(key, now, Dates::OwnMayHaveEnded)?;
+    write(folder, &identity, None)?;
+    Ok(identity)
+}
+
+fn write(folder: &Path, identity: &Identity, key: Option<&PrivateKey>) -> Result<(), BundleError> {
     let incoming = folder.join(INCOMING);
     remove(&incoming)?;
     store::make_folder(&incoming)?;
     let [leaf, issuer] = identity.credential.chain() else {
         return Err(crate::credential::CredentialError::NoCertificate.into());
     };
+    let trust = TrustFile {
+        sequence: identity.trust_sequence,
+        denied: identity.denied.clone(),
+    };
     let files = [
         (LEAF, pem::certificates([leaf])),
         (ISSUER, pem::certificates([issuer])),
         (ROOT, pem::certificates(&identity.peers.roots())),
         (
-            peers_file(&identity),
+            peers_file(identity),
             pem::certificates(identity.peers.cas().iter().map(|ca| ca.der())),
         ),
+        (TRUST, serde_json::to_string(&trust)?),
     ];
     for (name, text) in &files {
         store::write_public(&incoming.join(name), text.as_bytes())?;
     }
+    if let Some(key) = key {
+        key.store(&key_path(&incoming))?;
+    }
     rename(&incoming, &folder.join(READY))?;
     store::sync_folder(folder)?;
-    finish(folder)?;
-    Ok(identity)
+    finish(folder)
 }
 
 /// Loads and verifies the identity in a folder.
@@ -85,6 +157,21 @@ pub fn install(folder: &Path, bundle: &IdentityBundle, now: UnixTime) -> Result<
 /// # Errors
 /// Nothing installed, files that don't belong together, a key open to others, an expired certificate.
 pub fn load(folder: &Path, now: UnixTime) -> Result<Identity, BundleError> {
+    let (bundle, key) = read(folder)?;
+    bundle.verify(key, now)
+}
+
+/// As [`load`], but the own certificate may have ended: for an agent that goes on with its work and waits for its recovery.
+/// [`Identity::is_expired`] says whether it has.
+///
+/// # Errors
+/// As [`load`], but for that.
+pub fn load_even_expired(folder: &Path, now: UnixTime) -> Result<Identity, BundleError> {
+    let (bundle, key) = read(folder)?;
+    bundle.verify_dated(key, now, Dates::OwnMayHaveEnded)
+}
+
+fn read(folder: &Path) -> Result<(IdentityBundle, PrivateKey), BundleError> {
     finish(folder)?;
     if !folder.join(LEAF).exists() {
         return Err(BundleError::NotEnrolled(folder.to_owned()));
@@ -99,6 +186,10 @@ pub fn load(folder: &Path, now: UnixTime) -> Result<Identity, BundleError> {
     })?;
     let parsed =
         crate::profile::Leaf::parse(&certificate).map_err(crate::credential::CredentialError::from)?;
+    let trust: TrustFile = match read_if_there(TRUST)? {
+        Some(text) => serde_json::from_str(&text)?,
+        None => TrustFile::default(),
+    };
     let bundle = IdentityBundle {
         version: super::VERSION,
         spiffe_id: parsed
@@ -110,8 +201,10 @@ pub fn load(folder: &Path, now: UnixTime) -> Result<Identity, BundleError> {
         root: read(ROOT)?,
         gateway_cas: read_if_there(GATEWAY_CAS)?,
         platform_cas: read_if_there(PLATFORM_CAS)?,
+        trust_sequence: trust.sequence,
+        denied: trust.denied,
     };
-    bundle.verify(key, now)
+    Ok((bundle, key))
 }
 
 fn peers_file(identity: &Identity) -> &'static str {
@@ -127,7 +220,7 @@ fn finish(folder: &Path) -> Result<(), BundleError> {
     if !ready.exists() {
         return Ok(());
     }
-    for name in [LEAF, ISSUER, ROOT, GATEWAY_CAS, PLATFORM_CAS] {
+    for name in [KEY_FILE, LEAF, ISSUER, ROOT, GATEWAY_CAS, PLATFORM_CAS, TRUST] {
         let to = folder.join(name);
         match fs::rename(ready.join(name), &to) {
             // It isn't of this kind, or was moved before: perhaps by another process at this very time.

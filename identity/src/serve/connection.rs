@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower::util::{Oneshot, ServiceExt};
 
+use crate::channel_binding::ChannelBinding;
 use crate::tls::{self, ServerTls};
 use crate::verify::{self, Refusal, Verified};
 
@@ -60,7 +61,7 @@ impl<S: GrpcService> Live<S> {
             outcome = handshake => outcome.unwrap_or(Err(HandshakeFailure::Timeout)),
         };
         drop(ticket);
-        let (stream, certificates, verified) = match outcome {
+        let (stream, certificates, verified, binding) = match outcome {
             Ok(verified) => verified,
             Err(failure) => {
                 self.observer.handshake_failed(peer, &failure);
@@ -68,7 +69,7 @@ impl<S: GrpcService> Live<S> {
             }
         };
         self.observer.connected(peer, &verified);
-        let identity = PeerIdentity::new(verified.clone(), peer);
+        let identity = PeerIdentity::new(verified.clone(), peer, binding);
         let calls = Calls {
             service: self.service.clone(),
             identity,
@@ -83,7 +84,12 @@ impl<S: GrpcService> Live<S> {
     }
 }
 
-type Verification = (TlsStream<TcpStream>, Vec<CertificateDer<'static>>, Verified);
+type Verification = (
+    TlsStream<TcpStream>,
+    Vec<CertificateDer<'static>>,
+    Verified,
+    ChannelBinding,
+);
 
 async fn handshake(stream: TcpStream, tls: &ServerTls) -> Result<Verification, HandshakeFailure> {
     // Small messages both ways: waiting to fill a segment only costs time. A socket that can't is served all the same.
@@ -107,7 +113,9 @@ async fn handshake(stream: TcpStream, tls: &ServerTls) -> Result<Verification, H
     let verified = tls
         .verify(&certificates, verify::now())
         .map_err(HandshakeFailure::Refused)?;
-    Ok((stream, certificates, verified))
+    let binding = ChannelBinding::of(session)
+        .map_err(|error| HandshakeFailure::Broken(std::io::Error::other(error)))?;
+    Ok((stream, certificates, verified, binding))
 }
 
 struct Watched<'v> {

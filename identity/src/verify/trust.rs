@@ -18,7 +18,8 @@ const MAX_CAS: usize = 16;
 
 /// A CA by its key: SHA-256 of its `SubjectPublicKeyInfo`. As text: lower-case hexadecimal. A CA certificate that is
 /// made anew for the same key is the same issuer.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct IssuerId([u8; 32]);
 
 impl IssuerId {
@@ -53,6 +54,20 @@ impl FromStr for IssuerId {
             *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).map_err(|_| refused())?;
         }
         Ok(Self(id))
+    }
+}
+
+impl TryFrom<String> for IssuerId {
+    type Error = IssuerIdError;
+
+    fn try_from(text: String) -> Result<Self, IssuerIdError> {
+        text.parse()
+    }
+}
+
+impl From<IssuerId> for String {
+    fn from(id: IssuerId) -> Self {
+        id.to_string()
     }
 }
 

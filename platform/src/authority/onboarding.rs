@@ -164,7 +164,7 @@ impl Authority {
             id,
             &issued.certificate,
             &issued.issuer,
-            &root,
+            &[root],
             &gateway_cas,
         ))
     }
@@ -224,7 +224,7 @@ impl Authority {
             id,
             &issued.certificate,
             &issued.issuer,
-            &root,
+            &[root],
             &platform_cas,
         ))
     }
