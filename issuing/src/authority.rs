@@ -11,7 +11,7 @@ use picket_identity::spiffe::TrustDomain;
 use picket_identity::store;
 use rcgen::{
     CertificateParams, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
-    PKCS_ECDSA_P384_SHA384, PublicKeyData,
+    PKCS_ECDSA_P384_SHA384, PublicKeyData, SigningKey as _,
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
 use zeroize::Zeroizing;
@@ -238,6 +238,18 @@ impl CertificateAuthority {
     #[must_use]
     pub fn not_after(&self) -> UnixTime {
         self.not_after
+    }
+
+    /// Signs `context` followed by `bytes`, as the platform: ECDSA P-256 with SHA-256, ASN.1 form. The context names what
+    /// is signed, so that a statement of one kind is never one of another.
+    ///
+    /// # Errors
+    /// Another CA than the platform CA, or the system gave no randomness.
+    pub fn sign_statement(&self, context: &[u8], bytes: &[u8]) -> Result<Vec<u8>, IssueError> {
+        if self.role != Role::Platform {
+            return Err(IssueError::Statement(self.role.clone()));
+        }
+        Ok(self.key.sign(&[context, bytes].concat())?)
     }
 
     pub(crate) fn issuer(&self) -> Issuer<'_, &KeyPair> {

@@ -95,6 +95,9 @@ pub enum IssueError {
         /// Which one issues that.
         expected: &'static str,
     },
+    /// Statements are the platform CA's.
+    #[error("the {0} can't sign a statement of the platform: expected the platform CA")]
+    Statement(Role),
     /// Not a usable request.
     #[error("certificate signing request: {0}")]
     Request(String),

@@ -180,6 +180,26 @@ fn each_ca_issues_only_what_it_is_for() {
 }
 
 #[test]
+fn only_the_platform_ca_signs_statements() {
+    let world = World::new();
+    for ca in [&world.root, &world.below(Intermediate::Gateway), &world.acme()] {
+        let refused = ca.sign_statement(b"context", b"bytes");
+        assert!(matches!(refused, Err(IssueError::Statement(_))), "{}", ca.role());
+    }
+    let platform = world.below(Intermediate::Platform);
+    let signature = platform.sign_statement(b"context", b"bytes").unwrap();
+    let key = SigningCertificate::parse(platform.certificate_der())
+        .unwrap()
+        .spki;
+    let verify = |context: &[u8], bytes: &[u8]| {
+        picket_identity::credential::verify_signature_by_key(&key, context, bytes, &signature)
+    };
+    verify(b"context", b"bytes").unwrap();
+    assert!(verify(b"other", b"bytes").is_err());
+    assert!(verify(b"context", b"bytez").is_err());
+}
+
+#[test]
 fn a_gateways_leaf_for_a_tenant_lasts_a_day_at_most() {
     let world = World::new();
     let ca = world.below(Intermediate::Gateway);
