@@ -10,6 +10,7 @@
 mod agent;
 mod authority;
 mod identity;
+mod identity_cli;
 mod membership;
 mod platform;
 mod polling;
