@@ -220,11 +220,11 @@ impl EnrollFile {
         if text.len() > MAX_FILE {
             return Err(EnrollFileError::TooLarge(text.len()));
         }
-        let Versioned { version } = serde_json::from_str(text).map_err(format)?;
+        let Versioned { version } = serde_json::from_str(text).map_err(|error| format(&error))?;
         if version != VERSION {
             return Err(EnrollFileError::Version(version));
         }
-        serde_json::from_str(text).map_err(format)
+        serde_json::from_str(text).map_err(|error| format(&error))
     }
 
     /// Writes the file: a secret, for it holds the activation key.
@@ -232,7 +232,7 @@ impl EnrollFile {
     /// # Errors
     /// The library refused.
     pub fn to_json(&self) -> Result<zeroize::Zeroizing<String>, EnrollFileError> {
-        let text = serde_json::to_string_pretty(self).map_err(format)?;
+        let text = serde_json::to_string_pretty(self).map_err(|error| format(&error))?;
         Ok(zeroize::Zeroizing::new(text + "\n"))
     }
 
@@ -292,7 +292,7 @@ impl EnrollFile {
 }
 
 /// The library's own words could repeat what is in the file.
-fn format(error: serde_json::Error) -> EnrollFileError {
+fn format(error: &serde_json::Error) -> EnrollFileError {
     EnrollFileError::Format {
         problem: match error.classify() {
             serde_json::error::Category::Data => "a field that is missing, unknown or of another kind",

@@ -12,14 +12,14 @@ use picket_issuing::{CertificateAuthority, PublicKey, days};
 
 use crate::forge::{AGENT, World, later};
 
-struct Folder {
+pub(crate) struct Folder {
     _root: tempfile::TempDir,
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     key: PrivateKey,
 }
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("identity");
         let key = PrivateKey::generate().unwrap();
@@ -31,7 +31,7 @@ impl Folder {
         }
     }
 
-    fn bundle(&self, world: &World, ca: &CertificateAuthority) -> IdentityBundle {
+    pub(crate) fn bundle(&self, world: &World, ca: &CertificateAuthority) -> IdentityBundle {
         let public = PublicKey::from_request(&self.key.csr("x").unwrap()).unwrap();
         let issued = ca
             .issue_agent(&public, &"berlin-1".parse().unwrap(), days(90), world.now)
@@ -82,7 +82,8 @@ fn a_bundle_is_installed_and_loaded_again() {
             "identity.key",
             "issuer.pem",
             "leaf.pem",
-            "root.pem"
+            "root.pem",
+            "trust.json"
         ]
     );
 }

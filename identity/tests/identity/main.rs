@@ -7,11 +7,16 @@
 )]
 
 mod agent_faces;
+mod awaiting;
+mod enrollment;
 mod folder;
 mod forge;
 mod gateway_faces;
 mod handshake;
 mod live;
+mod recovery;
+mod roots;
 mod shapes;
+mod trust_updates;
 mod twin;
 mod wire;

@@ -49,9 +49,14 @@ impl Service<http::Request<Body>> for WhoAmI {
             .extensions()
             .get::<PeerIdentity>()
             .map(|peer| peer.id().to_string());
+        let binding = request
+            .extensions()
+            .get::<PeerIdentity>()
+            .map(|peer| format!("{:02x?}", peer.channel_binding().as_bytes()));
         let answer = http::Response::builder()
             .header("content-type", "application/grpc")
             .header("grpc-status", "0")
+            .header("binding", binding.unwrap_or_default())
             .header("peer", id.unwrap_or_default())
             .body(Body::empty());
         ready(Ok(answer.unwrap()))
@@ -161,11 +166,15 @@ pub(crate) fn gateway_tls(credential: &Credential, expected: AgentExpectation) -
 
 /// Calls a service over a connection; `None` where the call failed.
 pub(crate) async fn call(connection: &Connection, path: &str) -> Option<http::HeaderMap> {
+    call_on(&connection.channel, path).await
+}
+
+pub(crate) async fn call_on(channel: &tonic::transport::Channel, path: &str) -> Option<http::HeaderMap> {
     let request = http::Request::post(path)
         .header("te", "trailers")
         .body(Body::empty())
         .unwrap();
-    let mut channel = connection.channel.clone();
+    let mut channel = channel.clone();
     let answer = tokio::time::timeout(DEADLINE, async {
         std::future::poll_fn(|cx| channel.poll_ready(cx)).await?;
         channel.call(request).await
