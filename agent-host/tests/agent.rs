@@ -4,6 +4,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     reason = "helpers of tests fail as tests do"
 )]
 
@@ -29,6 +30,8 @@ mod expiry;
 mod hot_reload;
 #[path = "agent/machines.rs"]
 mod machines;
+#[path = "agent/program.rs"]
+mod program;
 #[path = "agent/pull.rs"]
 mod pull;
 #[path = "agent/registry.rs"]

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context as _;
 use futures_util::Stream;
+use picket_identity::bundle::Identity;
 use picket_identity::credential::Credential;
 use picket_identity::serve::{Limits, LogObserver, Routes, serve};
 use picket_identity::tls;
@@ -36,7 +37,7 @@ const BATCH_CONTEXT: &[u8] = b"picket-batch-1";
 #[derive(Debug)]
 pub struct SimulatedAgent {
     shutdown: CancellationToken,
-    _server: JoinHandle<()>,
+    server: Option<JoinHandle<()>>,
     _publish: watch::Sender<Arc<tls::ServerTls>>,
     polls: Arc<AtomicU64>,
 }
@@ -60,7 +61,13 @@ impl Installation {
         let file = self.register_agent(tenant, name, &endpoint.to_string(), options)?;
         let identity = enrolling::enroll(listener, &file).await?;
         let listener = TcpListener::bind(endpoint).await?;
+        SimulatedAgent::start(listener, &identity, results)
+    }
+}
 
+impl SimulatedAgent {
+    /// Starts an agent with this identity, which gives `results` new results at every poll.
+    pub fn start(listener: TcpListener, identity: &Identity, results: u32) -> anyhow::Result<Self> {
         let expected = identity
             .gateway_expectation()
             .context("not an agent's identity")?;
@@ -87,9 +94,9 @@ impl Installation {
                 .await;
             }
         });
-        Ok(SimulatedAgent {
+        Ok(Self {
             shutdown,
-            _server: server,
+            server: Some(server),
             _publish: publish,
             polls,
         })
@@ -101,6 +108,17 @@ impl SimulatedAgent {
     #[must_use]
     pub fn polls(&self) -> u64 {
         self.polls.load(Ordering::Relaxed)
+    }
+}
+
+impl SimulatedAgent {
+    /// Ends it, and waits until its port is free.
+    pub async fn end(mut self) -> anyhow::Result<()> {
+        self.shutdown.cancel();
+        if let Some(server) = self.server.take() {
+            server.await?;
+        }
+        Ok(())
     }
 }
 
@@ -246,9 +264,13 @@ impl Agent for Simulation {
         } else {
             0
         };
-        let batch = self
-            .batch(committed)
-            .map_err(|error| tonic::Status::internal(error.to_string()))?;
+        let batch = match self.results {
+            0 => None,
+            _ => Some(
+                self.batch(committed)
+                    .map_err(|error| tonic::Status::internal(error.to_string()))?,
+            ),
+        };
         let idle = PullIdle {
             spool: Some(self.spool(committed + self.results)),
             now_unix_ms: now_unix_ms(),
@@ -256,7 +278,8 @@ impl Agent for Simulation {
         let (sender, responses) = mpsc::channel(2);
         let polls = Arc::clone(&self.polls);
         tokio::spawn(async move {
-            for kind in [pull_response::Kind::Batch(batch), pull_response::Kind::Idle(idle)] {
+            let batch = batch.map(pull_response::Kind::Batch);
+            for kind in batch.into_iter().chain([pull_response::Kind::Idle(idle)]) {
                 if sender.send(Ok(PullResponse { kind: Some(kind) })).await.is_err() {
                     return;
                 }

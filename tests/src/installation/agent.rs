@@ -1,10 +1,15 @@
 //! One agent host.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use serde_json::Value;
 
 use super::{Installation, free_port, path};
 use crate::process::{Process, command};
 use crate::programs;
+use crate::wait;
 
 /// An agent that was enrolled, running or not.
 #[derive(Debug)]
@@ -60,10 +65,33 @@ impl Installation {
         let file = self.register_agent(tenant, name, listen, options)?;
         agent.enroll(&file)?;
         if endpoint != listen {
+            // It is known by its certificate once that was seen in use.
+            agent.start()?;
+            self.wait_until_reachable(tenant, name)?;
+            agent.stop()?;
             self.move_agent(tenant, name, endpoint)?;
             endpoint.clone_into(&mut agent.endpoint);
         }
         Ok(agent)
+    }
+
+    /// Waits until the platform says that an agent answers.
+    pub fn wait_until_reachable(&self, tenant: &str, name: &str) -> anyhow::Result<()> {
+        let end = Instant::now() + wait::DEADLINE;
+        loop {
+            let listed = self.platform_command(&["agent", "list", "--tenant", tenant, "-o", "json"])?;
+            let listed: Value = serde_json::from_str(&listed)?;
+            let agents = listed["items"].as_array().context("no list of agents")?;
+            let agent = agents.iter().find(|agent| agent["name"] == name);
+            if agent.is_some_and(|agent| agent["reachability"] == "reachable") {
+                return Ok(());
+            }
+            anyhow::ensure!(
+                Instant::now() < end,
+                "{tenant}/{name} was never reached: {agent:?}"
+            );
+            std::thread::sleep(Duration::from_millis(200));
+        }
     }
 
     /// Registers an agent, and returns the file for it to enrol with.

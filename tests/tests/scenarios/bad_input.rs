@@ -129,7 +129,7 @@ fn an_enrolment_file_of_another_tenants_agent_is_refused_and_changes_nothing() -
         &["enroll", path(&foreign)?, "--config", path(&agent.config())?],
     )?;
     let text = String::from_utf8_lossy(&refused.stderr);
-    assert_eq!(refused.status.code(), Some(REFUSED), "{text}");
+    assert_eq!(refused.status.code(), Some(CONFIGURATION), "{text}");
     assert_says(
         &text,
         &[

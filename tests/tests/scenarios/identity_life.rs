@@ -78,7 +78,7 @@ impl Setting {
             &format!("the {kind} authorities to be {states:?}"),
             || async {
                 self.installation
-                    .platform_command(&["job", "run", "ca-rotation"])?;
+                    .platform_command(&["job", "run", "authority-rotation"])?;
                 tokio::time::sleep(Duration::from_millis(500)).await;
                 let mut found: Vec<String> = self
                     .authorities(kind, tenant)?

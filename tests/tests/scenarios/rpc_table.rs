@@ -34,7 +34,7 @@ const SERVED: &[(&str, &[Port])] = &[
     ("picket.agent.v1.Agent", &[Port::Agent]),
     ("picket.agent.v1.Renewal", &[Port::Agent]),
     ("picket.agent.v1.Trust", &[Port::Agent]),
-    ("grpc.health.v1.Health", &[Port::Agent]),
+    ("grpc.health.v1.Health", &[Port::Agent, Port::Platform]),
     ("picket.agent.v1.Enrollment", &[Port::Awaiting]),
     ("picket.platform.v1.Coordination", &[Port::Platform]),
     ("picket.platform.v1.Ingest", &[Port::Platform]),

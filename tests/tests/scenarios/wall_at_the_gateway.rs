@@ -7,6 +7,7 @@ use picket_tests::enrolling;
 use picket_tests::forgery::{self, Forged, Stolen};
 use picket_tests::impostor::{Impostor, Speaks};
 use picket_tests::installation::{AgentOptions, Installation, Platform};
+use picket_tests::simulated::SimulatedAgent;
 use picket_tests::wait;
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, IsCa, KeyPair,
@@ -308,6 +309,7 @@ fn genuine(identity: &Identity, installation: &Installation) -> anyhow::Result<F
 
 /// Enrols an agent that isn't ours, at a port that is free again afterwards.
 async fn enrolled(
+    platform: &Platform,
     installation: &Installation,
     tenant: &str,
     name: &str,
@@ -316,6 +318,15 @@ async fn enrolled(
     let address = listener.local_addr()?;
     let file = installation.register_agent(tenant, name, &address.to_string(), POLLED_OFTEN)?;
     let identity = enrolling::enroll(listener, &file).await?;
+    // Its certificate is seen in use once, as any agent's; it has no results to give.
+    let honest = SimulatedAgent::start(TcpListener::bind(address).await?, &identity, 0)?;
+    let path = format!("/api/v1/tenants/{tenant}/agents/{name}");
+    wait::until(&format!("{tenant}/{name} to be reached"), || async {
+        let agent = platform.api.get(&path).await?;
+        Ok((agent["reachability"]["state"] == "reachable").then_some(()))
+    })
+    .await?;
+    honest.end().await?;
     Ok((TcpListener::bind(address).await?, identity))
 }
 
@@ -323,8 +334,8 @@ async fn enrolled(
 async fn every_impostor_is_refused_for_its_reason_and_nobody_else_is_disturbed() -> anyhow::Result<()> {
     let setting = setting::with_agents_of(&["acme", "globex"]).await?;
     let installation = &setting.installation;
-    let (_, other) = enrolled(installation, "acme", "other").await?;
-    let (_, foreign) = enrolled(installation, "globex", "other").await?;
+    let (_, other) = enrolled(&setting.platform, installation, "acme", "other").await?;
+    let (_, foreign) = enrolled(&setting.platform, installation, "globex", "other").await?;
     let loot = Loot {
         root: installation.steal("root", None)?,
         gateways: installation.steal("gateway", None)?,
@@ -337,7 +348,7 @@ async fn every_impostor_is_refused_for_its_reason_and_nobody_else_is_disturbed()
 
     let mut impostors = Vec::new();
     for case in CASES {
-        let (listener, victim) = enrolled(installation, "acme", case.name).await?;
+        let (listener, victim) = enrolled(&setting.platform, installation, "acme", case.name).await?;
         let forged = (case.make)(&loot, &Victim::new(case.name))?;
         impostors.push(Impostor::start(listener, forged, &victim, case.speaks)?);
     }
