@@ -92,7 +92,7 @@ async fn list(tenant: Option<&TenantSlug>, listing: &Listing) -> Result<(), CliE
         .await?;
         let Some(last) = page.last() else { break };
         after = (last.tenant.clone(), last.name.clone());
-        rows.extend(page.into_iter().map(|agent| row(agent, now)));
+        rows.extend(page.iter().map(|agent| row(agent, now)));
     }
     let columns = match listing.output {
         Format::Table => TABLE_COLUMNS,
@@ -102,7 +102,7 @@ async fn list(tenant: Option<&TenantSlug>, listing: &Listing) -> Result<(), CliE
     output::rows(listing.output, HEAD.get(..columns).unwrap_or_default(), &rows)
 }
 
-fn row(agent: Agent, now: i64) -> Vec<serde_json::Value> {
+fn row(agent: &Agent, now: i64) -> Vec<serde_json::Value> {
     let state = agent.identity_state(now);
     let problem = agent.identity_problem();
     vec![
