@@ -3,7 +3,7 @@
 //! - `setup`: the compiler target and the system packages, installed where that is possible, else named;
 //! - `guests`: checkers and the tests' guests, compiled to WebAssembly; `commands`: programs that are run as checkers;
 //! - `lint`: format, lints, dependencies;
-//! - `test`, `demo`, `bench`, `fuzz`: what their names say.
+//! - `test`, `demo`, `bench`, `fuzz`: what their names say; `limbo`: path building, beside x509-limbo's test vectors.
 
 mod bench;
 mod cargo;
@@ -11,6 +11,7 @@ mod commands;
 mod demo;
 mod fuzz;
 mod guests;
+mod limbo;
 mod lint;
 mod programs;
 mod setup;
@@ -41,6 +42,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Runs one fuzz target with libFuzzer
     Fuzz(fuzz::Arguments),
+    /// Compares path building with x509-limbo's test vectors
+    Limbo(limbo::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -64,5 +67,6 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Limbo(arguments) => limbo::run(&arguments),
     }
 }

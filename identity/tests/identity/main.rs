@@ -8,6 +8,7 @@
 
 mod agent_faces;
 mod awaiting;
+mod chains;
 mod enrollment;
 mod folder;
 mod forge;
