@@ -13,16 +13,14 @@ use picket_identity::name::{GatewayName, TenantSlug};
 use picket_identity::spiffe::{SpiffeId, TrustDomain};
 use picket_identity::verify::{self, GatewayExpectation, IssuerId, Refusal, Serials, Trust, TrustError};
 use picket_proto::platform::v1::IssueTenantCertificateRequest;
-use picket_proto::platform::v1::registry_client::RegistryClient;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio::sync::{Notify, watch};
-use tonic::transport::Channel;
 
 use crate::backoff::Backoff;
 use crate::clock::BootTime;
-use crate::platform::{GatewayIdentity, Link, Unavailable};
+use crate::platform::{Link, Unavailable};
 use crate::telemetry;
 
 const ISSUE_DEADLINE: Duration = Duration::from_secs(10);
@@ -154,17 +152,14 @@ impl Credentials {
 ///
 /// # Errors
 /// The platform can't be asked, refuses, or sends something that can't be used.
-pub async fn issue(
-    channel: Channel,
-    identity: &GatewayIdentity,
-    tenant: &TenantSlug,
-) -> Result<TenantCredential, IssueError> {
+pub async fn issue(link: &Link, tenant: &TenantSlug) -> Result<TenantCredential, IssueError> {
+    let identity = link.identity();
     let key = PrivateKey::generate()?;
     let request = IssueTenantCertificateRequest {
         tenant: tenant.to_string(),
         csr: key.csr(identity.gateway().as_str())?.into(),
     };
-    let mut client = RegistryClient::new(channel);
+    let mut client = link.registry().await?;
     let call = client.issue_tenant_certificate(request);
     let response = tokio::time::timeout(ISSUE_DEADLINE, call)
         .await
@@ -207,12 +202,7 @@ fn expected_id(platform: &TrustDomain, gateway: &GatewayName, tenant: &TenantSlu
 }
 
 /// Keeps a good certificate for each tenant in `wanted`, until its sender is gone.
-pub async fn keep(
-    credentials: Credentials,
-    channel: Channel,
-    link: Link,
-    mut wanted: watch::Receiver<Vec<TenantSlug>>,
-) {
+pub async fn keep(credentials: Credentials, link: Link, mut wanted: watch::Receiver<Vec<TenantSlug>>) {
     let mut rng = StdRng::from_os_rng();
     let mut failures: HashMap<TenantSlug, (u32, BootTime)> = HashMap::new();
     loop {
@@ -228,9 +218,9 @@ pub async fn keep(
         let mut issued = futures_util::stream::iter(due)
             .map(|tenant| {
                 // The newest: what is trusted may have changed since the session began.
-                let (channel, identity) = (channel.clone(), link.identity());
+                let link = link.clone();
                 async move {
-                    let outcome = issue(channel, &identity, &tenant).await;
+                    let outcome = issue(&link, &tenant).await;
                     (tenant, outcome)
                 }
             })

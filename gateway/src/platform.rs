@@ -4,13 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use picket_identity::Serial;
 use picket_identity::bundle::{self, BundleError, Identity, IdentityBundle};
-use picket_identity::connect::{self, DialError, DialLimits};
+use picket_identity::connect::{self, Connection, DialError, DialLimits};
 use picket_identity::credential::{Credential, PrivateKey};
 use picket_identity::name::GatewayName;
 use picket_identity::spiffe::{SpiffeId, TrustDomain};
 use picket_identity::tls::{ClientTls, gateway_dialling_platform};
 use picket_identity::verify::{self, Refusal, Serials, Trust, Verified, peer_alert};
+use picket_proto::platform::v1::registry_client::RegistryClient;
+use tokio::sync::Mutex;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
@@ -177,6 +180,8 @@ pub struct Link(Arc<Inner>);
 struct Inner {
     config: Config,
     identity: ArcSwap<GatewayIdentity>,
+    /// For questions to the registry, with the serial number of the own certificate that it was made with.
+    registry: Mutex<Option<(Serial, Connection)>>,
 }
 
 impl Link {
@@ -189,6 +194,7 @@ impl Link {
         Ok(Self(Arc::new(Inner {
             config: config.clone(),
             identity: ArcSwap::from_pointee(identity),
+            registry: Mutex::new(None),
         })))
     }
 
@@ -257,18 +263,43 @@ impl Link {
     /// # Errors
     /// The platform can't be reached, or one side doesn't accept the other.
     pub async fn dial(&self) -> Result<Channel, Unavailable> {
+        self.connect(&self.identity())
+            .await
+            .map(|connection| connection.channel)
+    }
+
+    /// For questions to the registry: one connection for all of them, made with the newest of the own certificates. A
+    /// session may go on for as long as the certificate that it began with is valid; what is asked beside it is asked with
+    /// the one that counts now.
+    ///
+    /// # Errors
+    /// The platform can't be reached, or one side doesn't accept the other.
+    pub async fn registry(&self) -> Result<RegistryClient<Channel>, Unavailable> {
+        let mut kept = self.0.registry.lock().await;
         let identity = self.identity();
+        let serial = identity.verified().serial();
+        if let Some((made_with, connection)) = &*kept
+            && made_with == serial
+            && !connection.is_closed()
+        {
+            return Ok(RegistryClient::new(connection.channel.clone()));
+        }
+        let connection = self.connect(&identity).await?;
+        let client = RegistryClient::new(connection.channel.clone());
+        *kept = Some((serial.clone(), connection));
+        Ok(client)
+    }
+
+    async fn connect(&self, identity: &GatewayIdentity) -> Result<Connection, Unavailable> {
         let target = &self.0.config.platform;
         let connection = connect::connect(target, &identity.tls, &DialLimits::default()).await;
-        connection
-            .map(|connection| connection.channel)
-            .map_err(|error| match error {
-                DialError::Tls(refusal) => {
-                    Unavailable::Refused(format!("{target} isn't our platform: {refusal}"))
-                }
-                DialError::RefusedByPeer { alert } => Unavailable::Refused(not_accepted(alert)),
-                error => Unavailable::away(error.to_string()),
-            })
+        connection.map_err(|error| match error {
+            DialError::Tls(refusal) => {
+                Unavailable::Refused(format!("{target} isn't our platform: {refusal}"))
+            }
+            DialError::RefusedByPeer { alert } => Unavailable::Refused(not_accepted(alert)),
+            error => Unavailable::away(error.to_string()),
+        })
     }
 }
 
