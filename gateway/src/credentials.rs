@@ -11,7 +11,7 @@ use picket_identity::Serial;
 use picket_identity::credential::{Credential, CredentialError, PrivateKey};
 use picket_identity::name::{GatewayName, TenantSlug};
 use picket_identity::spiffe::{SpiffeId, TrustDomain};
-use picket_identity::verify::{self, GatewayExpectation, IssuerId, Refusal, Serials, Trust, TrustError};
+use picket_identity::verify::{self, GatewayExpectation, Refusal, Serials, Trust, TrustError};
 use picket_proto::platform::v1::IssueTenantCertificateRequest;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -63,7 +63,6 @@ pub enum IssueError {
 pub struct TenantCredential {
     credential: Credential,
     serial: Serial,
-    issuer: IssuerId,
     not_before: UnixTime,
     /// Its issuer is on its way out: another is to be asked for, whatever its age.
     is_retired: bool,
@@ -78,6 +77,11 @@ impl TenantCredential {
     /// The certificate's serial number.
     pub fn serial(&self) -> &Serial {
         &self.serial
+    }
+
+    /// The CA that issued it.
+    fn issuer(&self) -> Option<&CertificateDer<'_>> {
+        self.credential.chain().get(1)
     }
 
     /// Whether it is still good.
@@ -115,11 +119,12 @@ impl Credentials {
             .is_none_or(|credential| credential.is_retired || credential.is_past_half_life(verify::now()))
     }
 
-    /// Has every certificate replaced that isn't by `active`. Until then each is good as it was.
-    pub fn retire_all_but(&self, active: &IssuerId) {
+    /// Has every certificate replaced that isn't by the CA with exactly this certificate: another root may have certified the
+    /// same key anew. Until then each is good as it was.
+    pub fn retire_all_but(&self, active: &CertificateDer<'_>) {
         self.0.rcu(|all| {
             let mut all = HashMap::clone(all);
-            for credential in all.values_mut().filter(|kept| kept.issuer != *active) {
+            for credential in all.values_mut().filter(|kept| kept.issuer() != Some(active)) {
                 *credential = Arc::new(TenantCredential {
                     is_retired: true,
                     ..TenantCredential::clone(credential)
@@ -187,7 +192,6 @@ pub async fn issue(link: &Link, tenant: &TenantSlug) -> Result<TenantCredential,
     Ok(TenantCredential {
         not_before: verified.not_before(),
         serial: verified.serial().clone(),
-        issuer: *verified.issuer(),
         is_retired: false,
         credential,
     })

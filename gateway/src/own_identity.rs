@@ -57,7 +57,9 @@ pub async fn keep(link: Link, credentials: Credentials, mut told: watch::Receive
                     renewal = Renewal::default();
                     show(&link).await;
                     // The CA that has just signed is the active one.
-                    credentials.retire_all_but(link.identity().verified().issuer());
+                    if let Some(active) = link.identity().credential().chain().get(1) {
+                        credentials.retire_all_but(active);
+                    }
                 }
                 Err(error) => {
                     let retry_in = renewal.failed(&mut rng);
