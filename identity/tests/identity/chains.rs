@@ -18,7 +18,7 @@ const ACME: &str = "spiffe://acme.picket.example";
 const NAME: &str = "tenant CA acme";
 
 /// acme's CA as the root could have made it, after an `edit` of the good template, and its key.
-fn forge_ca(
+pub(crate) fn forge_ca(
     world: &World,
     by: &Issuer<'_, KeyPair>,
     edit: impl FnOnce(&mut CertificateParams),
@@ -149,6 +149,13 @@ fn a_ca_without_the_right_to_sign_certificates_is_never_pinned() {
         ca.custom_extensions = vec![extension(&[2, 5, 29, 15], false, &[3, 2, 1, 6])];
     });
     assert!(matches!(error, ProfileError::KeyUsage(_)), "{error}");
+}
+
+#[test]
+fn a_ca_that_is_valid_for_too_long_is_never_pinned() {
+    let world = World::new();
+    let error = is_never_pinned(&world, |ca| ca.not_after = date(later(world.now, days(13 * 366))));
+    assert!(matches!(error, ProfileError::Validity { .. }), "{error}");
 }
 
 #[test]
