@@ -4,9 +4,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use picket_identity::pem;
+use picket_platform::store::Store;
+use picket_tests::forgery;
 use picket_tests::installation::{Agent, AgentOptions, free_port, path};
 use picket_tests::process::output;
 use picket_tests::wait;
+use rcgen::{KeyPair, SerialNumber};
 use serde_json::Value;
 
 use crate::setting::{self, Setting};
@@ -339,6 +343,62 @@ async fn a_suspended_tenant_rests_and_a_deleted_one_is_gone_for_good() -> anyhow
         }
     })
     .await
+}
+
+/// An agent that was away for so long that its certificate has expired: it goes on with its checks, but is refused; once an
+/// operator approves, a gateway brings it another certificate, and what it has gathered comes after.
+#[tokio::test]
+async fn an_expired_agent_comes_back_once_an_operator_approves() -> anyhow::Result<()> {
+    let mut setting = setting::with_agents_of(&["acme"]).await?;
+    setting.results("acme", 2).await?;
+    setting.agents[0].stop()?;
+    expire(&setting).await?;
+    setting.agents[0].start()?;
+    setting.alert("acme", "agent_refused", "open").await?;
+    let agent = setting.agent("acme").await?;
+    assert_eq!(agent["reachability"]["cause"], "expired", "{agent}");
+    let newest = |results: &[Value]| results.iter().filter_map(|result| result["seq"].as_u64()).max();
+    let before = newest(&setting.results("acme", 1).await?).unwrap_or(0);
+
+    setting
+        .installation
+        .platform_command(&["agent", "approve", "acme/edge"])?;
+    setting.reachability("acme", "reachable").await?;
+    setting.goes_on("acme").await?;
+    setting.alert("acme", "agent_refused", "resolved").await?;
+    assert!(newest(&setting.results("acme", 1).await?) > Some(before));
+    Ok(())
+}
+
+/// Makes the first agent's certificate one that ended an hour ago: on the agent's disk, and in the registry.
+async fn expire(setting: &Setting) -> anyhow::Result<()> {
+    let identity = setting.agents[0].folder.join("identity");
+    let serial = setting.serial_on_disk(0)?;
+    let bytes: Result<Vec<u8>, _> = (0..serial.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&serial[at..at + 2], 16))
+        .collect();
+    let acme = setting.installation.steal("tenant", Some("acme"))?;
+    let issuer = forgery::issuer("tenant CA acme", KeyPair::from_pem(&acme.0.key_pem())?);
+    let mut leaf = forgery::template("spiffe://acme.picket.test/agent/edge", "edge.acme")?;
+    leaf.serial_number = Some(SerialNumber::from(bytes?));
+    leaf.not_before = forgery::from_now(-90 * 86_400);
+    leaf.not_after = forgery::from_now(-3_600);
+    let key = KeyPair::from_pem(&std::fs::read_to_string(identity.join("identity.key"))?)?;
+    let leaf = leaf.signed_by(&key, &issuer)?;
+    std::fs::write(identity.join("leaf.pem"), pem::certificates([leaf.der()]))?;
+
+    let store = Store::open(&setting.installation.folder().join("platform/picket.db")).await?;
+    let mut write = store.write().await?;
+    let ended = write.now() - 3_600_000;
+    sqlx::query("UPDATE certificate SET not_after_at = $1 WHERE serial = $2")
+        .bind(ended)
+        .bind(&serial)
+        .execute(&mut *write)
+        .await?;
+    write.commit().await?;
+    store.close().await;
+    Ok(())
 }
 
 /// A copy of the data folder, which is what people back up, opens nothing.
