@@ -7,13 +7,13 @@ use serde::Deserialize;
 
 /// By what they are about.
 const FILES: &[(&str, &str)] = &[
-    ("profile.toml", include_str!("../../mutants/profile.toml")),
     ("verify.toml", include_str!("../../mutants/verify.toml")),
-    ("names.toml", include_str!("../../mutants/names.toml")),
-    ("transport.toml", include_str!("../../mutants/transport.toml")),
-    ("keeping.toml", include_str!("../../mutants/keeping.toml")),
     ("enrolling.toml", include_str!("../../mutants/enrolling.toml")),
+    ("keeping.toml", include_str!("../../mutants/keeping.toml")),
+    ("transport.toml", include_str!("../../mutants/transport.toml")),
     ("issuing.toml", include_str!("../../mutants/issuing.toml")),
+    ("profile.toml", include_str!("../../mutants/profile.toml")),
+    ("names.toml", include_str!("../../mutants/names.toml")),
 ];
 
 /// One step of verification, and how it is taken out.
