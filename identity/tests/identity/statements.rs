@@ -10,6 +10,7 @@ use picket_identity::statement::{self, StatementError};
 use picket_identity::trust_update::{CONTEXT, SignedTrust, TrustUpdateError};
 use picket_issuing::days;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, KeyUsagePurpose, SigningKey as _};
+use rustls_pki_types::{CertificateDer, UnixTime};
 use serde_json::Value;
 
 use crate::enrollment::file_for;
@@ -125,27 +126,53 @@ fn a_trust_update_of_another_version_and_a_huge_one_are_refused() {
     assert!(matches!(said(huge), Err(TrustUpdateError::TooLarge(_))));
 }
 
-#[test]
-fn a_platform_ca_that_is_not_valid_yet_says_nothing() {
-    let world = World::new();
+/// A platform CA with this ID that the root made, valid from then on, and its key.
+fn forge_platform_ca(world: &World, id: &str, not_before: UnixTime) -> (CertificateDer<'static>, KeyPair) {
     let key = KeyPair::generate().unwrap();
     let mut parameters = CertificateParams::default();
     parameters.distinguished_name = named(statement::PLATFORM_CA);
-    parameters.subject_alt_names = vec![uri("spiffe://picket.example")];
+    parameters.subject_alt_names = vec![uri(id)];
     parameters.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    parameters.not_before = date(later(world.now, Duration::from_secs(60)));
+    parameters.not_before = date(not_before);
     parameters.not_after = date(later(world.now, days(30)));
-    let signer = parameters.signed_by(&key, &issuer_of(&world.root)).unwrap();
+    let certificate = parameters.signed_by(&key, &issuer_of(&world.root)).unwrap();
+    (certificate.der().clone(), key)
+}
+
+fn verify_at(
+    world: &World,
+    (signer, key): &(CertificateDer<'static>, KeyPair),
+    at: UnixTime,
+) -> Result<(), StatementError> {
     let signature = key.sign(b"contextbytes").unwrap();
     let roots = [world.root.certificate_der().clone()];
-    let verify = |at| {
-        let said = (b"context".as_slice(), b"bytes".as_slice());
-        statement::verify(&platform(), &roots, signer.der(), said, &signature, at)
-    };
-    assert_eq!(verify(later(world.now, Duration::from_secs(61))), Ok(()));
-    assert!(matches!(verify(world.now), Err(StatementError::NotValid { .. })));
-    // Nor does a root that isn't.
+    let said = (b"context".as_slice(), b"bytes".as_slice());
+    statement::verify(&platform(), &roots, signer, said, &signature, at)
+}
+
+#[test]
+fn a_platform_ca_that_is_not_valid_yet_says_nothing() {
+    let world = World::new();
+    let from = later(world.now, Duration::from_secs(60));
+    let ca = forge_platform_ca(&world, "spiffe://picket.example", from);
+    assert_eq!(
+        verify_at(&world, &ca, later(from, Duration::from_secs(1))),
+        Ok(())
+    );
+    let early = verify_at(&world, &ca, world.now);
+    assert!(matches!(early, Err(StatementError::NotValid { .. })));
+    // Nor does one below a root that isn't.
     let before = earlier(world.now, days(1));
-    assert_eq!(verify(before), Err(StatementError::Root));
+    assert_eq!(verify_at(&world, &ca, before), Err(StatementError::Root));
+}
+
+#[test]
+fn a_platform_ca_of_another_platform_says_nothing_here() {
+    let world = World::new();
+    for id in ["spiffe://other.example", "spiffe://acme.picket.example"] {
+        let ca = forge_platform_ca(&world, id, world.now);
+        let refused = verify_at(&world, &ca, world.now);
+        assert!(matches!(refused, Err(StatementError::Role { .. })), "{refused:?}");
+    }
 }
