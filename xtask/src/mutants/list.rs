@@ -60,8 +60,9 @@ pub(super) fn packages(mutants: &[&Mutant]) -> Vec<Vec<String>> {
 }
 
 impl Mutant {
-    pub(super) fn matches(&self, filter: Option<&str>) -> bool {
-        filter.is_none_or(|filter| self.step.contains(filter) || self.file.contains(filter))
+    pub(super) fn matches(&self, filters: &[String]) -> bool {
+        let is_in = |filter: &String| self.step.contains(filter) || self.file.contains(filter);
+        filters.is_empty() || filters.iter().any(is_in)
     }
 
     /// The file without what all have in common.
