@@ -21,8 +21,8 @@ use trial::Outcome;
 /// Which mutants.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Only those whose step or file contains this
-    filter: Option<String>,
+    /// Only those whose step or file contains one of these
+    filters: Vec<String>,
 }
 
 /// Tries all of them and prints a table, which `docs/identity.md` has.
@@ -30,7 +30,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let all = list::read()?;
     let chosen: Vec<_> = all
         .iter()
-        .filter(|mutant| mutant.matches(arguments.filter.as_deref()))
+        .filter(|mutant| mutant.matches(&arguments.filters))
         .collect();
     if chosen.is_empty() {
         bail!("no step and no file contains that");

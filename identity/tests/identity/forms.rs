@@ -1,6 +1,7 @@
 //! Leaves and CAs that are nearly right, each told apart by the one rule that it breaks.
 
 use picket_identity::profile::{Leaf, ProfileError};
+use picket_identity::spiffe::TrustDomain;
 use picket_identity::verify::{
     IssuerId, Reason, Trust, TrustError, verify_agent, verify_gateway_client, verify_platform,
 };
@@ -91,6 +92,41 @@ fn refuses_a_point_in_any_other_form() {
     for form in [0x02, 0x03, 0x06, 0x00] {
         let bytes = patched(&leaf, &[3, 0x42, 0, 4], &[3, 0x42, 0, form]);
         assert_eq!(Leaf::parse(&bytes).unwrap_err(), ProfileError::PublicKey);
+    }
+}
+
+#[test]
+fn refuses_a_point_on_another_curve() {
+    let leaf = World::new().forge_agent(|_| {});
+    // prime256v1 is 1.2.840.10045.3.1.7; 3.1.6 is another curve, of 239 bits.
+    let curve = [6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
+    let other = [6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 6];
+    let bytes = patched(&leaf, &curve, &other);
+    assert_eq!(Leaf::parse(&bytes).unwrap_err(), ProfileError::PublicKey);
+}
+
+#[test]
+fn a_trust_domain_has_labels_and_a_length() {
+    let label = "a".repeat(63);
+    let longest = [label.as_str(); 4].join(".");
+    assert_eq!(longest.len(), 255);
+    assert!(longest.parse::<TrustDomain>().is_ok());
+    let longer = format!("{longest}.a");
+    for text in [
+        longer.as_str(),
+        "",
+        "a..b",
+        ".a",
+        "a.",
+        "-a.b",
+        "a.-b",
+        "a-.b",
+        "a.b-",
+        &"a".repeat(64),
+        "a_b",
+        "A",
+    ] {
+        assert!(text.parse::<TrustDomain>().is_err(), "{text}");
     }
 }
 

@@ -279,7 +279,7 @@ async fn our_server_resumes_no_session_and_gives_no_ticket() {
 }
 
 /// A server that isn't ours, with every kind of resumption: hands back how each handshake went.
-async fn foreign_server(
+pub(crate) async fn foreign_server(
     config: rustls::ServerConfig,
     connections: usize,
 ) -> (String, tokio::task::JoinHandle<Vec<Option<HandshakeKind>>>) {

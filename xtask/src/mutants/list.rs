@@ -7,13 +7,13 @@ use serde::Deserialize;
 
 /// By what they are about.
 const FILES: &[(&str, &str)] = &[
-    ("profile.toml", include_str!("../../mutants/profile.toml")),
     ("verify.toml", include_str!("../../mutants/verify.toml")),
-    ("names.toml", include_str!("../../mutants/names.toml")),
-    ("transport.toml", include_str!("../../mutants/transport.toml")),
-    ("keeping.toml", include_str!("../../mutants/keeping.toml")),
     ("enrolling.toml", include_str!("../../mutants/enrolling.toml")),
+    ("keeping.toml", include_str!("../../mutants/keeping.toml")),
+    ("transport.toml", include_str!("../../mutants/transport.toml")),
     ("issuing.toml", include_str!("../../mutants/issuing.toml")),
+    ("profile.toml", include_str!("../../mutants/profile.toml")),
+    ("names.toml", include_str!("../../mutants/names.toml")),
 ];
 
 /// One step of verification, and how it is taken out.
@@ -60,8 +60,9 @@ pub(super) fn packages(mutants: &[&Mutant]) -> Vec<Vec<String>> {
 }
 
 impl Mutant {
-    pub(super) fn matches(&self, filter: Option<&str>) -> bool {
-        filter.is_none_or(|filter| self.step.contains(filter) || self.file.contains(filter))
+    pub(super) fn matches(&self, filters: &[String]) -> bool {
+        let is_in = |filter: &String| self.step.contains(filter) || self.file.contains(filter);
+        filters.is_empty() || filters.iter().any(is_in)
     }
 
     /// The file without what all have in common.

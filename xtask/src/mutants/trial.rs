@@ -12,7 +12,7 @@ use super::copy::Copy;
 use super::list::Mutant;
 
 /// The tests take some seconds; without a step one may wait for what never comes.
-const LONGEST: Duration = Duration::from_secs(180);
+const LONGEST: Duration = Duration::from_secs(120);
 
 /// What the tests say.
 pub(super) enum Outcome {
