@@ -29,6 +29,8 @@ pub enum Kind {
     CheckStale,
     /// An agent's certificate ends soon.
     CertificateExpiring,
+    /// An agent's enrolment file was used a second time, with another key: somebody has a copy of it.
+    ActivationReuse,
 }
 
 impl Kind {
@@ -41,6 +43,7 @@ impl Kind {
             Self::CheckFailing => "check_failing",
             Self::CheckStale => "check_stale",
             Self::CertificateExpiring => "certificate_expiring",
+            Self::ActivationReuse => "activation_reuse",
         }
     }
 

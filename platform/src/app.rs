@@ -1,14 +1,14 @@
 //! The one place where everything is wired. Tests start the same app on port 0.
 //!
 //! - [`App::start`] builds every part and returns a [`Running`]: the addresses, and the way to stop.
-//! - [`grpc`] and [`web`]: the two ports.
+//! - [`grpc`] and [`web`]: the two ports; their certificates are made anew in `certificates`.
 
+mod certificates;
 pub mod grpc;
 pub mod health;
 pub mod web;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -22,7 +22,8 @@ use crate::ingest::Lane;
 use crate::jobs::{self, Worker};
 use crate::metrics::{Metrics, serving as report};
 use crate::store::{self, Store, StoreError};
-use crate::{alerts, coordination, events};
+use crate::{alerts, authority, coordination, events};
+use certificates::Certificates;
 
 /// How long the parts get to end, once they are told to.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
@@ -115,8 +116,8 @@ impl App {
         };
 
         // Everything that can fail comes before anything runs.
-        let grpc_tls = services.authority.grpc_tls(&config.node).await?;
-        let web_tls = services.authority.web_tls(&config.web, &config.keys()).await?;
+        let (certificates, (grpc_tls, web_tls)) =
+            Certificates::make(services.clone(), config.clone()).await?;
         let (grpc_listener, grpc) = listen("grpc", config.grpc.listen).await?;
         let (web_listener, web) = listen("web", config.web.listen).await?;
         let instance = uuid::Uuid::new_v4().to_string();
@@ -125,8 +126,6 @@ impl App {
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let lane = Lane::start(services.clone());
-        let (grpc_snapshots, grpc_tls) = tokio::sync::watch::channel(Arc::new(grpc_tls));
-        let (web_snapshots, web_tls) = tokio::sync::watch::channel(web_tls);
         tasks.spawn(grpc::serve(
             grpc_listener,
             grpc_tls,
@@ -135,13 +134,8 @@ impl App {
             stop.clone(),
         ));
         tasks.spawn(web::serve(web_listener, web_tls, services.clone(), stop.clone()));
-        tasks.spawn(renew(
-            services.clone(),
-            config.clone(),
-            grpc_snapshots,
-            web_snapshots,
-            stop.clone(),
-        ));
+        tasks.spawn(certificates.keep(stop.clone()));
+        tasks.spawn(authority::upkeep::run(services.clone(), stop.clone()));
         tasks.spawn(events::watch::run(
             services.store.clone(),
             services.events.clone(),
@@ -208,36 +202,6 @@ async fn listen(part: &'static str, address: SocketAddr) -> Result<(TcpListener,
     let listener = TcpListener::bind(address).await.map_err(error)?;
     let address = listener.local_addr().map_err(error)?;
     Ok((listener, address))
-}
-
-/// Makes new certificates of this node's own, long before the old ones end.
-async fn renew(
-    services: Services,
-    config: Config,
-    grpc: tokio::sync::watch::Sender<Arc<picket_identity::tls::ServerTls>>,
-    web: tokio::sync::watch::Sender<Option<Arc<rustls::ServerConfig>>>,
-    stop: CancellationToken,
-) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(crate::authority::own::RENEW_EVERY) => {}
-        }
-        match services.authority.grpc_tls(&config.node).await {
-            Ok(tls) => {
-                grpc.send_replace(Arc::new(tls));
-                report::renewed("grpc");
-            }
-            Err(error) => report::renewal_failed("grpc", &error),
-        }
-        match services.authority.web_tls(&config.web, &config.keys()).await {
-            Ok(tls) => {
-                web.send_replace(tls);
-                report::renewed("web");
-            }
-            Err(error) => report::renewal_failed("web", &error),
-        }
-    }
 }
 
 async fn keep_alive(services: Services, node: String, instance: String, stop: CancellationToken) {

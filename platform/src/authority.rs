@@ -4,25 +4,45 @@
 //! certificates. From a request for a certificate nothing is taken but the public key: everything else is the registry's.
 //!
 //! - [`keys`]: the key folder.
-//! - [`onboarding`]: tenants, agents and gateways, with an audit row for each act.
+//! - [`onboarding`]: agents and gateways, with an audit row for each act.
+//! - [`enrollment`]: an agent's first certificate; [`activation`] decides what its file is still good for.
+//! - [`renewal`]: the next certificates, and recovery of an agent whose certificate has expired.
+//! - [`first_use`]: what was issued takes the place of what was there; [`upkeep`]: what comes of time alone.
+//! - [`revocation`]: what an operator takes away, and approves.
+//! - [`trust`]: what agents and gateways are to trust, signed.
+//! - [`step`]: why a certificate isn't issued, in words.
 //! - [`own`]: this node's own certificates, for its gRPC and web ports.
 //! - [`peer`]: which registered gateway a call comes from.
 //! - [`registry`]: the gRPC service that gives gateways their certificates for tenants.
+//! - [`tenants`]: tenants come, pause and go.
 
+pub mod activation;
+pub mod enrollment;
+pub mod first_use;
+mod issuance;
 pub mod keys;
 pub mod onboarding;
 pub mod own;
 pub mod peer;
+mod record;
 pub mod registry;
+pub mod renewal;
+pub mod revocation;
+pub mod step;
+pub mod tenants;
+pub mod trust;
+pub mod upkeep;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use picket_identity::credential::CredentialError;
+use picket_identity::enrollment::ActivationError;
 use picket_identity::name::{NameError, TenantSlug};
 use picket_identity::pem::PemError;
 use picket_identity::spiffe::TrustDomain;
+use picket_identity::trust_update::TrustUpdateError;
 use picket_identity::verify::TrustError;
 use picket_issuing::{CertificateAuthority, Intermediate, IssueError, days};
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -81,6 +101,9 @@ pub enum AuthorityError {
     /// A setting can't be.
     #[error("{0}")]
     Setting(String),
+    /// The tenant is suspended.
+    #[error("tenant {0} is suspended: nothing is issued for it; `platform tenant resume {0}` brings it back")]
+    TenantSuspended(String),
     /// The gateway doesn't work for the tenant.
     #[error("gateway {gateway} works for pool {pool}, which has no agents of {tenant}")]
     ForeignTenant {
@@ -91,6 +114,31 @@ pub enum AuthorityError {
         /// The tenant that it asked for.
         tenant: String,
     },
+    /// The gateway has more certificates for a tenant than it can need.
+    #[error(
+        "gateway {gateway} has {found} certificates for {tenant} that haven't ended: it asks too often; see why it starts \
+         again and again"
+    )]
+    TooMany {
+        /// The gateway.
+        gateway: String,
+        /// The tenant.
+        tenant: String,
+        /// How many.
+        found: i64,
+    },
+    /// The agent isn't one whose recovery can be approved.
+    #[error("{0}")]
+    NotRecoverable(String),
+    /// What the database has can't be so.
+    #[error("the database is wrong about {0}")]
+    Registry(String),
+    /// A one-time key can't be made.
+    #[error(transparent)]
+    Activation(#[from] ActivationError),
+    /// What to trust can't be said.
+    #[error(transparent)]
+    Statement(#[from] TrustUpdateError),
     /// Not a name.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -134,7 +182,7 @@ struct Inner {
     events: EventBus,
     keys: KeyFolder,
     trust_domain: TrustDomain,
-    root: Vec<u8>,
+    statements: trust::Statements,
 }
 
 impl Authority {
@@ -203,7 +251,7 @@ impl Authority {
                 found: installation.trust_domain,
             });
         }
-        let root = active(&mut read, "root", None).await?.certificate;
+        active(&mut read, "root", None).await?;
         drop(read);
         let keys = KeyFolder::new(keys);
         Ok(Self(Arc::new(Inner {
@@ -211,14 +259,8 @@ impl Authority {
             events,
             keys,
             trust_domain: trust_domain.clone(),
-            root,
+            statements: trust::Statements::default(),
         })))
-    }
-
-    /// The root's certificate, DER.
-    #[must_use]
-    pub fn root(&self) -> &[u8] {
-        &self.0.root
     }
 
     /// The platform's trust domain.

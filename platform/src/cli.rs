@@ -108,8 +108,12 @@ fn of_authority(error: &AuthorityError) -> u8 {
         | AuthorityError::Trust(_)
         | AuthorityError::Credential(_)
         | AuthorityError::Issue(IssueError::Store(_) | IssueError::File { .. }) => 78,
-        AuthorityError::NotFound { .. } | AuthorityError::Exists { .. } => 1,
-        AuthorityError::ForeignTenant { .. } => 77,
+        AuthorityError::Registry(_) | AuthorityError::Activation(_) | AuthorityError::Statement(_) => 70,
+        AuthorityError::NotFound { .. }
+        | AuthorityError::Exists { .. }
+        | AuthorityError::TooMany { .. }
+        | AuthorityError::NotRecoverable(_) => 1,
+        AuthorityError::ForeignTenant { .. } | AuthorityError::TenantSuspended(_) => 77,
         AuthorityError::Setting(_)
         | AuthorityError::Name(_)
         | AuthorityError::Request(_)

@@ -19,6 +19,7 @@ use picket_proto::agent::v1::SealedBatch;
 use picket_proto::platform::v1::{SubmitOutcome, SubmitRequest};
 
 use crate::app::Services;
+use crate::authority::first_use::SUPERSEDED_GRACE_MS;
 use crate::clock::UnixMs;
 use crate::metrics::ingest as report;
 use crate::store::certificates::Certificate;
@@ -26,9 +27,9 @@ use crate::store::{self, StoreError};
 
 pub use lane::Lane;
 
-/// How long a superseded or ended certificate's signature is still taken: a batch may be on its way while the agent gets
-/// its new certificate, and a platform that was down for a day must not refuse what was sealed before.
-pub const SUPERSEDED_GRACE_MS: i64 = 24 * 3_600_000;
+/// How long an ended certificate's signature is still taken: a platform that was down for a day must not refuse what was
+/// sealed before.
+pub const ENDED_GRACE_MS: i64 = 24 * 3_600_000;
 
 /// A batch that is what it claims to be, and under whose ownership it was handed in.
 #[derive(Debug, Clone)]
@@ -97,14 +98,14 @@ pub fn certificate_problem(certificate: &Certificate, now: UnixMs) -> Option<Str
     let serial = &certificate.serial;
     match certificate.state.as_str() {
         "revoked" => return Some(format!("the certificate {serial} that signed it was revoked")),
-        "superseded" if certificate.superseded_at.unwrap_or(0) + SUPERSEDED_GRACE_MS < now => {
+        "superseded" if certificate.superseded_at.unwrap_or(0) + SUPERSEDED_GRACE_MS <= now => {
             return Some(format!(
-                "the certificate {serial} that signed it was superseded long ago"
+                "the certificate {serial} that signed it was superseded too long ago"
             ));
         }
         _ => {}
     }
-    (certificate.not_after_at + SUPERSEDED_GRACE_MS < now)
+    (certificate.not_after_at + ENDED_GRACE_MS < now)
         .then(|| format!("the certificate {serial} that signed it has ended"))
 }
 

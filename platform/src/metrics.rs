@@ -2,6 +2,7 @@
 //! and a level are decided once. Names are `picket_platform_<noun>_<unit>[_total]`.
 
 pub mod alerts;
+pub mod authority;
 pub mod coordination;
 pub mod ingest;
 pub mod jobs;
@@ -70,6 +71,7 @@ impl Metrics {
 
 fn describe() {
     alerts::describe();
+    authority::describe();
     coordination::describe();
     ingest::describe();
     jobs::describe();

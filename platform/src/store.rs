@@ -6,6 +6,7 @@
 //! - The modules below it hold the statements, one noun each, as functions of a connection: so that a caller puts
 //!   several of them into one transaction. Each statement names the tenant.
 
+pub mod activations;
 pub mod agents;
 pub mod alerts;
 pub mod assignments;

@@ -68,7 +68,7 @@ fn tenants_agents_and_gateways_are_added_and_listed() {
     let (folder, config) = installed();
     let csr = request(folder.path());
     succeeds(&["tenant", "add", "acme", "--name", "Acme", "--config", &config]);
-    let out = folder.path().join("berlin-1.json");
+    let out = folder.path().join("berlin-1.enroll");
     let out = out.to_str().unwrap();
     let agent = [
         "agent",
@@ -79,16 +79,15 @@ fn tenants_agents_and_gateways_are_added_and_listed() {
         "berlin-1",
         "--endpoint",
         "10.0.0.4:7443",
-        "--csr",
-        &csr,
         "--out",
         out,
         "--config",
         &config,
     ];
-    succeeds(&agent);
-    let bundle: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(out).unwrap()).unwrap();
-    assert_eq!(bundle["spiffe_id"], "spiffe://acme.picket.test/agent/berlin-1");
+    assert_eq!(succeeds(&agent).trim(), out);
+    let file: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(out).unwrap()).unwrap();
+    assert_eq!(file["spiffe_id"], "spiffe://acme.picket.test/agent/berlin-1");
+    assert!(succeeds(&["agent", "list", "--config", &config]).contains("awaiting_enrolment"));
     fails(&agent, 1, "--replace");
     let gateway = folder.path().join("gw.json");
     succeeds(&[
@@ -227,7 +226,7 @@ async fn a_database_that_is_newer_than_the_program_is_a_sentence_with_exit_code_
 }
 
 #[test]
-fn an_unusable_request_is_refused_and_registers_nothing() {
+fn what_cant_be_registered_is_refused_and_registers_nothing() {
     let (folder, config) = installed();
     succeeds(&["tenant", "add", "acme", "--config", &config]);
     let csr = folder.path().join("broken.csr");
@@ -236,66 +235,118 @@ fn an_unusable_request_is_refused_and_registers_nothing() {
     let (csr, out) = (csr.to_str().unwrap(), out.to_str().unwrap());
     fails(
         &[
-            "agent",
-            "add",
-            "--tenant",
-            "acme",
-            "--name",
-            "a",
-            "--endpoint",
-            "h:1",
-            "--csr",
-            csr,
-            "--out",
-            out,
-            "--config",
-            &config,
+            "gateway", "add", "--name", "gw", "--csr", csr, "--out", out, "--config", &config,
         ],
         2,
         "request",
     );
-    let good = request(folder.path());
+    let agent = |endpoint: &str, out: &str, code: i32, says: &str| {
+        fails(
+            &[
+                "agent",
+                "add",
+                "--tenant",
+                "acme",
+                "--name",
+                "a",
+                "--endpoint",
+                endpoint,
+                "--out",
+                out,
+                "--config",
+                &config,
+            ],
+            code,
+            says,
+        );
+    };
+    agent("h", out, 2, "HOST:PORT");
+    agent("h:1", "/nowhere/x.json", 78, "/nowhere/x.json");
+    let (tenant, name) = ("t".repeat(30), "a".repeat(40));
+    succeeds(&["tenant", "add", &tenant, "--config", &config]);
     fails(
         &[
             "agent",
             "add",
             "--tenant",
-            "acme",
+            &tenant,
             "--name",
-            "a",
+            &name,
             "--endpoint",
-            "h",
-            "--csr",
-            &good,
+            "h:1",
             "--out",
             out,
             "--config",
             &config,
         ],
         2,
-        "HOST:PORT",
+        "expected at most 64",
+    );
+    assert!(!succeeds(&["agent", "list", "--config", &config]).contains("h:1"));
+    assert!(!succeeds(&["gateway", "list", "--config", &config]).contains("gw"));
+    assert!(!Path::new(out).exists());
+}
+
+#[test]
+fn an_enrolment_file_is_its_owners_alone_and_its_key_is_nowhere_else() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (folder, config) = installed();
+    succeeds(&["tenant", "add", "acme", "--config", &config]);
+    let out = folder.path().join("berlin-1.enroll");
+    // A file that others may read, under the same name, leaves nothing of its mode.
+    std::fs::write(&out, "old").unwrap();
+    std::fs::set_permissions(&out, std::fs::Permissions::from_mode(0o644)).unwrap();
+    succeeds(&[
+        "agent",
+        "add",
+        "--tenant",
+        "acme",
+        "--name",
+        "berlin-1",
+        "--endpoint",
+        "h:1",
+        "--out",
+        out.to_str().unwrap(),
+        "--config",
+        &config,
+    ]);
+    let mode = std::fs::metadata(&out).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    let text = std::fs::read_to_string(&out).unwrap();
+    let file: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let key = file["activation_key"].as_str().unwrap();
+    let seed = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, key).unwrap();
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() && path != out {
+            let bytes = std::fs::read(&path).unwrap();
+            let holds = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
+            assert!(
+                !holds(&seed) && !holds(key.as_bytes()),
+                "the activation key is in {}",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn revoking_and_approving_name_what_isnt_there() {
+    let (_folder, config) = installed();
+    succeeds(&["tenant", "add", "acme", "--config", &config]);
+    let none = "there is no agent acme/nobody";
+    fails(&["agent", "revoke", "acme/nobody", "--config", &config], 1, none);
+    fails(&["agent", "approve", "acme/nobody", "--config", &config], 1, none);
+    fails(
+        &["agent", "revoke", "nobody", "--config", &config],
+        2,
+        "expected TENANT/AGENT",
     );
     fails(
-        &[
-            "agent",
-            "add",
-            "--tenant",
-            "acme",
-            "--name",
-            "a",
-            "--endpoint",
-            "h:1",
-            "--csr",
-            &good,
-            "--out",
-            "/nowhere/x.json",
-            "--config",
-            &config,
-        ],
-        78,
-        "/nowhere/x.json",
+        &["gateway", "revoke", "gw-9", "--config", &config],
+        1,
+        "there is no gateway gw-9",
     );
-    assert!(!succeeds(&["agent", "list", "--config", &config]).contains("acme"));
 }
 
 #[test]

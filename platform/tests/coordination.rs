@@ -44,7 +44,9 @@ async fn pass(site: &Site, ms: i64, alive: &[(&str, &str)]) {
     for _ in 0..ms / 1000 {
         site.clock.advance(1000);
         for (gateway, instance) in alive {
-            lease::renew(&site.services, gateway, instance, 0).await.unwrap();
+            lease::renew(&site.services, gateway, instance, 0, 0)
+                .await
+                .unwrap();
         }
         reconcile::all(&site.services).await.unwrap();
     }
@@ -87,8 +89,7 @@ async fn a_gateway_that_joins_gets_the_shards_and_their_agents_with_what_to_trus
     let (site, agent) = two_gateways().await;
     site.join("gw-1", "boot").await;
     assert_eq!(shards_of(&site, "gw-1").await, 64);
-    let root = site.services.authority.root();
-    let (_, view) = View::read(&site.services.store, "shared", "gw-1", "boot", root)
+    let (_, view) = View::read(&site.services, "shared", "gw-1", "boot")
         .await
         .unwrap();
     let told = &view.agents[&("acme".to_owned(), "berlin-1".to_owned())];
@@ -112,7 +113,7 @@ async fn a_silent_gateways_shards_move_when_its_lease_ends_and_not_before() {
         ),
         ("dead", 64)
     );
-    assert!(!lease::renew(&site.services, "gw-1", "one", 0).await.unwrap());
+    assert!(!lease::renew(&site.services, "gw-1", "one", 0, 0).await.unwrap());
 }
 
 #[tokio::test]
@@ -154,7 +155,7 @@ async fn a_second_process_with_the_same_certificate_is_refused_while_the_first_l
     assert!(matches!(site.join("gw-1", "two").await, Joined::Refused(_)));
     site.clock.advance(HEARTBEAT_MS + 2000);
     assert!(matches!(site.join("gw-1", "two").await, Joined::Lease { .. }));
-    assert!(!lease::renew(&site.services, "gw-1", "one", 0).await.unwrap());
+    assert!(!lease::renew(&site.services, "gw-1", "one", 0, 0).await.unwrap());
 }
 
 #[tokio::test]
@@ -179,6 +180,7 @@ async fn two_nodes_that_reconcile_at_once_agree_and_epochs_rise_by_one() {
         version: "0",
         weight: 1,
         zone: "",
+        trust_sequence: 0,
     };
     lease::join(&other, "gw-2", &joining).await.unwrap();
     let (a, b) = tokio::join!(reconcile::all(&site.services), reconcile::all(&other));

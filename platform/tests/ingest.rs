@@ -405,24 +405,88 @@ async fn a_header_that_contradicts_its_payload_is_refused() {
 }
 
 #[tokio::test]
-async fn a_superseded_certificates_signature_is_taken_for_a_day() {
+async fn a_superseded_certificates_signature_is_taken_for_15_minutes() {
     let bench = Bench::new().await;
-    let mut write = bench.site.services.store.write().await.unwrap();
-    let now = write.now();
-    store::certificates::supersede(&mut write, "agent", Some("acme"), "berlin-1", now)
-        .await
-        .unwrap();
-    write.commit().await.unwrap();
+    let file = bench.site.register("acme", "berlin-1", true).await;
+    bench.site.enrolled("acme", "berlin-1", &file).await;
+    bench.site.join("gw-1", "boot").await;
     let first = bench
         .submit(bench.agent.seal("s1", 1, results(1, &[Status::Ok])))
         .await;
-    assert_eq!(first.outcome, SubmitOutcome::Committed);
-    bench.site.clock.advance(25 * 3_600_000);
+    assert_eq!(first.outcome, SubmitOutcome::Committed, "{first:?}");
+    bench.site.clock.advance(15 * 60_000);
     bench.site.join("gw-1", "boot").await;
     let late = bench
         .submit(bench.agent.seal("s1", 2, results(2, &[Status::Ok])))
         .await;
     assert_eq!(late.outcome, SubmitOutcome::Refused, "{late:?}");
+    assert!(late.detail.contains("superseded"), "{late:?}");
+}
+
+#[tokio::test]
+async fn an_ended_certificates_signature_is_taken_for_a_day() {
+    let bench = Bench::new().await;
+    bench.site.clock.advance(90 * 86_400_000 + 1);
+    bench.site.join("gw-1", "boot").await;
+    let first = bench
+        .submit(bench.agent.seal("s1", 1, results(1, &[Status::Ok])))
+        .await;
+    assert_eq!(first.outcome, SubmitOutcome::Committed, "{first:?}");
+    bench.site.clock.advance(86_400_000);
+    bench.site.join("gw-1", "boot").await;
+    let late = bench
+        .submit(bench.agent.seal("s1", 2, results(2, &[Status::Ok])))
+        .await;
+    assert_eq!(late.outcome, SubmitOutcome::Refused, "{late:?}");
+    assert!(late.detail.contains("has ended"), "{late:?}");
+}
+
+#[tokio::test]
+async fn a_revoked_certificates_signature_is_refused_at_once() {
+    let bench = Bench::new().await;
+    bench
+        .site
+        .services
+        .authority
+        .revoke_agent(
+            &"acme".parse().unwrap(),
+            &"berlin-1".parse().unwrap(),
+            Some(&bench.agent.serial),
+            "test",
+        )
+        .await
+        .unwrap();
+    bench
+        .refuses(bench.agent.seal("s1", 1, results(1, &[Status::Ok])), "revoked")
+        .await;
+}
+
+#[tokio::test]
+async fn a_revoked_gateway_hands_in_nothing_more() {
+    let bench = Bench::new().await;
+    let request = bench
+        .site
+        .request(
+            &bench.agent,
+            "boot",
+            bench.agent.seal("s1", 1, results(1, &[Status::Ok])),
+        )
+        .await;
+    // Admitted before it is revoked, and committed after: what counts is the moment of the commit.
+    let submission = admit(&bench.site.services, "gw-1", request)
+        .await
+        .unwrap()
+        .unwrap();
+    bench
+        .site
+        .services
+        .authority
+        .revoke_gateway(&"gw-1".parse().unwrap(), "test")
+        .await
+        .unwrap();
+    let answer = bench.lane.submit(submission).await.await.unwrap();
+    assert_eq!(answer.outcome, SubmitOutcome::Refused, "{answer:?}");
+    assert_eq!(bench.count("sample_chunk").await, 0);
 }
 
 #[tokio::test]

@@ -344,17 +344,8 @@ async fn an_expiring_certificate_is_alerted_and_resolved_when_it_is_replaced() {
     site.clock.advance(8 * 86_400_000);
     scan.run(&site.services, &nothing).await.unwrap();
     assert_eq!(open().await.as_deref(), Some("critical"));
-    let key = picket_identity::credential::PrivateKey::generate().unwrap();
-    let new = picket_platform::authority::onboarding::NewAgent {
-        tenant: "acme".parse().unwrap(),
-        name: "berlin-1".parse().unwrap(),
-        endpoint: "127.0.0.1:7443".into(),
-        interval: std::time::Duration::from_secs(1),
-        unreachable_after: std::time::Duration::from_secs(5),
-        request: key.csr("x").unwrap(),
-        replace: true,
-    };
-    site.services.authority.add_agent(&new, "test").await.unwrap();
+    let file = site.register("acme", "berlin-1", true).await;
+    site.enrolled("acme", "berlin-1", &file).await;
     scan.run(&site.services, &nothing).await.unwrap();
     assert_eq!(open().await, None);
 }

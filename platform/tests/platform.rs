@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
+#[path = "support/running.rs"]
+mod running;
 #[path = "support/site.rs"]
 mod site;
 
@@ -11,9 +13,7 @@ use picket_identity::connect::{Connection, DialLimits, connect};
 use picket_identity::credential::{Credential, PrivateKey};
 use picket_identity::spiffe::SpiffeId;
 use picket_identity::tls::gateway_dialling_platform;
-use picket_identity::verify::{PlatformExpectation, Serials, Trust, now};
-use picket_platform::app::{App, Running};
-use picket_platform::config::Config;
+use picket_identity::verify::{PlatformExpectation, Serials, Trust};
 use picket_platform::store::{self, Store};
 use picket_proto::agent::v1::Status;
 use picket_proto::health::v1::HealthCheckRequest;
@@ -22,97 +22,11 @@ use picket_proto::health::v1::health_client::HealthClient;
 use picket_proto::platform::v1::coordination_client::CoordinationClient;
 use picket_proto::platform::v1::ingest_client::IngestClient;
 use picket_proto::platform::v1::registry_client::RegistryClient;
-use picket_proto::platform::v1::session_request::Kind as Ask;
 use picket_proto::platform::v1::session_response::Kind as Told;
-use picket_proto::platform::v1::{
-    Assignment, Hello, IssueTenantCertificateRequest, SessionRequest, SessionResponse, SubmitOutcome,
-    SubmitRequest,
-};
+use picket_proto::platform::v1::{Assignment, IssueTenantCertificateRequest, SubmitOutcome, SubmitRequest};
+use running::{Bench, Session};
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use site::{Agent, Site, results};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-
-struct Bench {
-    site: Site,
-    running: Running,
-}
-
-impl Bench {
-    async fn new() -> Self {
-        let site = Site::new().await;
-        site.tenant("acme").await;
-        let text = "trust_domain = \"picket.test\"\n[web]\nlisten = \"127.0.0.1:0\"\n[grpc]\nlisten = \"127.0.0.1:0\"\n";
-        let config = Config::parse(text, "platform.toml".as_ref(), site.folder.path()).unwrap();
-        let running = App::start(&config).await.unwrap();
-        Self { site, running }
-    }
-
-    async fn gateway(&self, name: &str) -> Connection {
-        let key = PrivateKey::generate().unwrap();
-        let request = key.csr(name).unwrap();
-        let authority = &self.site.services.authority;
-        let bundle = authority
-            .add_gateway(&name.parse().unwrap(), &request, false, "test")
-            .await
-            .unwrap();
-        let identity = bundle.verify(key, now()).unwrap();
-        let expected = identity.platform_expectation(Serials::default()).unwrap();
-        let tls = gateway_dialling_platform(identity.credential(), expected).unwrap();
-        connect(&self.running.grpc.to_string(), &tls, &DialLimits::default())
-            .await
-            .unwrap()
-    }
-}
-
-struct Session {
-    asks: mpsc::Sender<SessionRequest>,
-    told: tonic::Streaming<SessionResponse>,
-}
-
-impl Session {
-    async fn open(connection: &Connection, instance: &str) -> Self {
-        let (asks, receiver) = mpsc::channel(8);
-        let hello = Hello {
-            instance: instance.into(),
-            version: "0".into(),
-            weight: 1,
-            zone: String::new(),
-            trust_sequence: 0,
-        };
-        asks.send(SessionRequest {
-            kind: Some(Ask::Hello(hello)),
-        })
-        .await
-        .unwrap();
-        let mut client = CoordinationClient::new(connection.channel.clone());
-        let told = client
-            .session(ReceiverStream::new(receiver))
-            .await
-            .unwrap()
-            .into_inner();
-        Self { asks, told }
-    }
-
-    async fn next(&mut self) -> Told {
-        let message = tokio::time::timeout(Duration::from_secs(10), self.told.message())
-            .await
-            .unwrap();
-        message.unwrap().unwrap().kind.unwrap()
-    }
-
-    /// The next assignment that names the agent.
-    async fn assignment_of(&mut self, agent: &str) -> Assignment {
-        loop {
-            if let Told::Snapshot(assignment) | Told::Delta(assignment) = self.next().await
-                && assignment.agents.iter().any(|assigned| assigned.agent == agent)
-            {
-                return assignment;
-            }
-        }
-    }
-}
+use site::{Agent, results};
 
 async fn submit(
     connection: &Connection,
@@ -189,8 +103,7 @@ async fn shutting_down_says_goodbye_to_gateways() {
     let bench = Bench::new().await;
     let connection = bench.gateway("gw-1").await;
     let mut session = Session::open(&connection, "boot").await;
-    session.next().await;
-    session.next().await;
+    session.trust().await;
     let ending = tokio::spawn(bench.running.shutdown());
     assert!(matches!(session.next().await, Told::Goodbye(_)));
     tokio::time::timeout(Duration::from_secs(20), ending)
@@ -229,43 +142,24 @@ async fn a_gateway_gets_certificates_for_tenants_of_its_pool_only_and_for_a_day_
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agents_certificate_is_turned_away_before_any_call() {
     let bench = Bench::new().await;
-    let key = PrivateKey::generate().unwrap();
-    let new = picket_platform::authority::onboarding::NewAgent {
-        tenant: "acme".parse().unwrap(),
-        name: "berlin-1".parse().unwrap(),
-        endpoint: "127.0.0.1:1".into(),
-        interval: Duration::from_secs(1),
-        unreachable_after: Duration::from_secs(5),
-        request: key.csr("x").unwrap(),
-        replace: false,
-    };
-    let bundle = bench
-        .site
-        .services
-        .authority
-        .add_agent(&new, "test")
-        .await
-        .unwrap();
-    let chain = CertificateDer::pem_slice_iter(format!("{}{}", bundle.leaf, bundle.issuer).as_bytes())
-        .map(Result::unwrap)
-        .collect();
-    let credential = Credential::new(key, chain).unwrap();
+    let agent = bench.site.agent("acme", "berlin-1").await;
+    let chain = [agent.issued.leaf.to_vec(), agent.issued.issuer.to_vec()]
+        .map(CertificateDer::from)
+        .to_vec();
+    let credential = Credential::new(agent.key, chain).unwrap();
     let SpiffeId::Agent { platform, .. } = credential.id().clone() else {
         panic!("an agent")
     };
-    let root = CertificateDer::from(bench.site.services.authority.root().to_vec());
     let mut read = bench.site.services.store.read().await.unwrap();
+    let roots = bench.site.services.authority.roots(&mut read).await.unwrap();
     let cas = store::authorities::trusted(&mut read, "platform", None)
         .await
         .unwrap();
     drop(read);
-    let cas: Vec<CertificateDer<'static>> = cas
-        .into_iter()
-        .map(|ca| CertificateDer::from(ca.certificate))
-        .collect();
+    let cas = cas.into_iter().map(|ca| CertificateDer::from(ca.certificate));
     let expected = PlatformExpectation {
         platform,
-        trust: Trust::new(root, cas).unwrap(),
+        trust: Trust::with_roots(roots, cas).unwrap(),
         serials: Serials::default(),
     };
     let tls = gateway_dialling_platform(&credential, expected).unwrap();

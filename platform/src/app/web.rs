@@ -34,8 +34,11 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// The pause after an accept error, which is usually a lack of file handles: without one it would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A port's TLS: `None` is plain HTTP.
-pub type WebTls = watch::Receiver<Option<Arc<rustls::ServerConfig>>>;
+/// The port's TLS: `None` is plain HTTP.
+pub type WebTlsConfig = Option<Arc<rustls::ServerConfig>>;
+
+/// The present one, and those to come.
+pub type WebTls = watch::Receiver<WebTlsConfig>;
 
 /// Serves until it is told to stop.
 pub async fn serve(listener: TcpListener, tls: WebTls, services: Services, stop: CancellationToken) {

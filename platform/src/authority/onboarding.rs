@@ -1,19 +1,20 @@
-//! Tenants, agents and gateways come in here. Each act is one transaction with its audit row; hints follow the commit.
+//! Agents and gateways come in here. Each act is one transaction with its audit row; hints follow the commit.
 
 use std::time::Duration;
 
 use picket_identity::bundle::IdentityBundle;
+use picket_identity::enrollment::{ActivationKey, EnrollFile, NewEnrollFile};
 use picket_identity::name::{AgentName, GatewayName, TenantSlug};
 use picket_identity::spiffe::SpiffeId;
-use picket_issuing::{Intermediate, Issued, PublicKey};
-use rustls::pki_types::CertificateDer;
+use picket_issuing::{Issued, PublicKey};
 
-use super::{Authority, AuthorityError, LEAF_LIFETIME, register, unix_ms, unix_time};
-use crate::clock::UnixMs;
+use super::record::Record;
+use super::tenants::require_active;
+use super::{Authority, AuthorityError, LEAF_LIFETIME, activation, unix_time};
+use crate::alerts::{self, Kind};
 use crate::events::Event;
-use crate::store::agents::Agent;
-use crate::store::certificates::Certificate;
-use crate::store::{self, Connection, Write};
+use crate::store::agents::{Agent, Refused};
+use crate::store::{self, Write};
 
 /// An agent to be registered.
 #[derive(Debug, Clone)]
@@ -28,9 +29,7 @@ pub struct NewAgent {
     pub interval: Duration,
     /// How long it may stay away.
     pub unreachable_after: Duration,
-    /// Its request, DER.
-    pub request: Vec<u8>,
-    /// Whether one that is registered gets a new endpoint and a new certificate in place of its old ones.
+    /// Whether one that is registered gets a new endpoint, and a new file to enrol with.
     pub replace: bool,
 }
 
@@ -40,72 +39,51 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(200);
 /// The longest: a day.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(86_400);
 
-const REPLACE: &str = "; --replace gives it a new certificate in place of the old one";
+/// RFC 5280 appendix A.
+const MAX_COMMON_NAME: usize = 64;
+
+/// An agent's clock may be behind ours by so much when it reads its enrolment file.
+const BACKDATED_MS: i64 = 3_600_000;
+
+/// The most certificates for one tenant's agents that a gateway has at a time: each is one more that agents have to be told
+/// to deny if it is ever revoked. A gateway asks for two a day, and for one at each start.
+const MAX_FOR_TENANT: i64 = 200;
 
 impl Authority {
-    /// Adds a tenant and makes its authority.
+    /// Registers an agent, and writes the file that it enrols with: the one-time key in it is nowhere else. One that is
+    /// registered already keeps its certificates until the next one is in use.
     ///
     /// # Errors
-    /// [`AuthorityError`]: the slug is taken, or a key can't be written.
-    pub async fn add_tenant(&self, slug: &TenantSlug, name: &str, actor: &str) -> Result<(), AuthorityError> {
-        let mut write = self.0.store.write().await?;
-        let now = write.now();
-        if store::tenants::find(&mut write, slug.as_str()).await?.is_some() {
-            return Err(AuthorityError::Exists {
-                kind: "tenant",
-                name: slug.to_string(),
-                hint: "",
-            });
-        }
-        let (_, root) = self.issuer(&mut write, "root", None).await?;
-        let authority = root.new_intermediate(Intermediate::Tenant(slug.clone()), unix_time(now))?;
-        store::tenants::insert(&mut write, slug.as_str(), name, now).await?;
-        register(&mut write, &self.0.keys, "tenant", Some(slug), &authority, now).await?;
-        store::audit::record(
-            &mut write,
-            now,
-            actor,
-            "tenant.add",
-            Some(slug.as_str()),
-            slug.as_str(),
-            name,
-        )
-        .await?;
-        write.commit().await?;
-        self.0.events.publish(Event::tenant(slug.as_str(), now));
-        Ok(())
-    }
-
-    /// Registers an agent and issues its certificate.
-    ///
-    /// # Errors
-    /// [`AuthorityError`]: no such tenant, the name is taken, or the request can't be used.
-    pub async fn add_agent(&self, new: &NewAgent, actor: &str) -> Result<IdentityBundle, AuthorityError> {
+    /// [`AuthorityError`]: no such tenant, or the name is taken.
+    pub async fn add_agent(&self, new: &NewAgent, actor: &str) -> Result<EnrollFile, AuthorityError> {
         let endpoint = endpoint(&new.endpoint)?;
         let interval_ms = interval("--interval", new.interval)?;
         let unreachable_after_ms = interval("--unreachable-after", new.unreachable_after)?;
-        let key = PublicKey::from_request(&new.request)?;
+        let key = ActivationKey::generate()?;
         let (tenant, name) = (new.tenant.as_str(), new.name.as_str());
         let mut write = self.0.store.write().await?;
         let now = write.now();
-        if store::tenants::find(&mut write, tenant).await?.is_none() {
-            return Err(AuthorityError::NotFound {
-                kind: "tenant",
-                name: tenant.to_owned(),
-            });
-        }
+        require_active(&mut write, tenant).await?;
         let id = SpiffeId::Agent {
             platform: self.0.trust_domain.clone(),
             tenant: new.tenant.clone(),
             agent: new.name.clone(),
         };
+        // X.509 has room for 64 characters; better said now than when the agent stands there with its key.
+        let common_name = id.common_name();
+        if common_name.len() > MAX_COMMON_NAME {
+            return Err(AuthorityError::Setting(format!(
+                "the common name {common_name} has {} characters: expected at most {MAX_COMMON_NAME}; choose a shorter name",
+                common_name.len()
+            )));
+        }
         let known = store::agents::find(&mut write, tenant, name).await?;
         let pool = match &known {
             Some(_) if !new.replace => {
                 return Err(AuthorityError::Exists {
                     kind: "agent",
                     name: format!("{tenant}/{name}"),
-                    hint: REPLACE,
+                    hint: "; --replace makes another enrolment file for it",
                 });
             }
             Some(agent) => {
@@ -134,42 +112,79 @@ impl Authority {
                     pool: pool.name.clone(),
                     endpoint: endpoint.to_owned(),
                     spiffe_id: id.to_string(),
-                    common_name: id.common_name(),
+                    common_name,
                     interval_ms,
                     unreachable_after_ms,
                     enabled: 1,
                     created_at: now,
+                    recovery_approved_at: None,
                 };
                 store::agents::insert(&mut write, &agent).await?;
                 pool.name
             }
         };
-        let (ca, authority) = self.issuer(&mut write, "tenant", Some(tenant)).await?;
-        let issued = authority.issue_agent(&key, &new.name, LEAF_LIFETIME, unix_time(now))?;
-        store::certificates::supersede(&mut write, "agent", Some(tenant), name, now).await?;
-        record(&mut write, ca.id, "agent", Some(tenant), name, &id, &issued, now).await?;
+        let file = self.enroll_file(&mut write, &id, endpoint, &key).await?;
+        let activation = uuid::Uuid::now_v7().to_string();
+        store::activations::close(&mut write, tenant, name).await?;
+        store::activations::insert(
+            &mut write,
+            &activation,
+            (tenant, name),
+            &key.public_key(),
+            now,
+            now + activation::LIFETIME_MS,
+        )
+        .await?;
+        store::agents::note_refusal(&mut write, tenant, name, Refused::default()).await?;
+        // Whoever makes a new file has dealt with the copy of the old one.
+        let reuse = Kind::ActivationReuse.subject(tenant, name, "");
+        let resolved = alerts::apply(&mut write, &reuse, None, now).await?;
         store::registry::record_change(&mut write, &pool, tenant, name, "upsert", now).await?;
-        let detail = format!("endpoint {endpoint}, serial {}", issued.serial);
+        let detail = format!("endpoint {endpoint}, activation {activation}");
         let action = if known.is_some() {
             "agent.replace"
         } else {
             "agent.add"
         };
         store::audit::record(&mut write, now, actor, action, Some(tenant), name, &detail).await?;
-        let gateway_cas = self.trusted(&mut write, "gateway", None).await?;
         write.commit().await?;
         self.0.events.publish(Event::agent(tenant, name, now));
-        let root = CertificateDer::from(self.root());
-        Ok(IdentityBundle::for_agent(
-            id,
-            &issued.certificate,
-            &issued.issuer,
-            &[root],
-            &gateway_cas,
-        ))
+        resolved
+            .into_iter()
+            .for_each(|event| self.0.events.publish(event));
+        Ok(file)
     }
 
-    /// Registers a gateway and issues its certificate for the platform.
+    async fn enroll_file(
+        &self,
+        write: &mut Write,
+        id: &SpiffeId,
+        endpoint: &str,
+        key: &ActivationKey,
+    ) -> Result<EnrollFile, AuthorityError> {
+        let now = write.now();
+        let roots = self.roots(write).await?;
+        let gateway_cas = self.trusted(write, "gateway", None).await?;
+        let sequence = store::installation::trust_sequence(write).await?;
+        let (_, signer) = self.issuer(write, "platform", None).await?;
+        let new = NewEnrollFile {
+            id,
+            endpoint,
+            roots: &roots,
+            gateway_cas: &gateway_cas,
+            trust_sequence: store::from_db(sequence),
+            key,
+            not_before: unix_time(now - BACKDATED_MS),
+            not_after: unix_time(now + activation::LIFETIME_MS),
+            signer: signer.certificate_der(),
+        };
+        Ok(EnrollFile::sign(&new, |context, bytes| {
+            signer.sign_statement(context, bytes)
+        })?)
+    }
+
+    /// Registers a gateway and issues its certificate for the platform. One that is registered already has only this one
+    /// from now on.
     ///
     /// # Errors
     /// [`AuthorityError`]: the name is taken, or the request can't be used.
@@ -192,41 +207,40 @@ impl Authority {
             return Err(AuthorityError::Exists {
                 kind: "gateway",
                 name: name.to_string(),
-                hint: REPLACE,
+                hint: "; --replace gives it a new certificate in place of the old one",
             });
         }
-        if !known {
+        if known {
+            store::certificates::revoke(&mut write, "gateway", None, name.as_str(), None).await?;
+            store::gateways::readmit(&mut write, name.as_str(), now).await?;
+        } else {
             let pool = store::registry::SHARED_POOL;
             store::gateways::insert(&mut write, name.as_str(), pool, &id.to_string(), now).await?;
         }
         let (ca, authority) = self.issuer(&mut write, "gateway", None).await?;
         let issued = authority.issue_gateway(&key, name, LEAF_LIFETIME, unix_time(now))?;
-        store::certificates::supersede(&mut write, "gateway", None, name.as_str(), now).await?;
-        record(
-            &mut write,
-            ca.id,
-            "gateway",
-            None,
-            name.as_str(),
-            &id,
-            &issued,
-            now,
-        )
-        .await?;
+        let record = Record {
+            issuer_ca: ca.id,
+            subject_kind: "gateway",
+            tenant: None,
+            subject: name.as_str(),
+            id: &id,
+            key: &key,
+            state: "current",
+        };
+        record.insert(&mut write, &issued).await?;
         let detail = format!("serial {}", issued.serial);
         let action = if known { "gateway.replace" } else { "gateway.add" };
         store::audit::record(&mut write, now, actor, action, None, name.as_str(), &detail).await?;
+        let roots = self.roots(&mut write).await?;
         let platform_cas = self.trusted(&mut write, "platform", None).await?;
+        let sequence = store::installation::trust_sequence(&mut write).await?;
         write.commit().await?;
         self.0.events.publish(Event::gateway(name.as_str(), now));
-        let root = CertificateDer::from(self.root());
-        Ok(IdentityBundle::for_gateway(
-            id,
-            &issued.certificate,
-            &issued.issuer,
-            &[root],
-            &platform_cas,
-        ))
+        Ok(IdentityBundle {
+            trust_sequence: store::from_db(sequence),
+            ..IdentityBundle::for_gateway(id, &issued.certificate, &issued.issuer, &roots, &platform_cas)
+        })
     }
 
     /// Issues a certificate with which a gateway may dial one tenant's agents, if it may own any.
@@ -242,17 +256,30 @@ impl Authority {
         let key = PublicKey::from_request(request)?;
         let mut write = self.0.store.write().await?;
         let now = write.now();
+        // Between the look at its certificate and this, it may have been revoked.
         let registered = store::gateways::find(&mut write, gateway.as_str())
             .await?
+            .filter(|gateway| gateway.revoked_at.is_none())
             .ok_or_else(|| AuthorityError::NotFound {
                 kind: "gateway",
                 name: gateway.to_string(),
             })?;
+        require_active(&mut write, tenant.as_str()).await?;
         if !store::agents::has_any(&mut write, tenant.as_str(), &registered.pool).await? {
             return Err(AuthorityError::ForeignTenant {
                 gateway: gateway.to_string(),
                 pool: registered.pool,
                 tenant: tenant.to_string(),
+            });
+        }
+        let scope = Some(tenant.as_str());
+        let count =
+            store::certificates::count_for_tenant(&mut write, gateway.as_str(), tenant.as_str(), now).await?;
+        if count >= MAX_FOR_TENANT {
+            return Err(AuthorityError::TooMany {
+                gateway: gateway.to_string(),
+                tenant: tenant.to_string(),
+                found: count,
             });
         }
         let (ca, authority) = self.issuer(&mut write, "gateway", None).await?;
@@ -263,18 +290,16 @@ impl Authority {
             gateway: gateway.clone(),
             tenant: tenant.clone(),
         };
-        let scope = Some(tenant.as_str());
-        record(
-            &mut write,
-            ca.id,
-            "gateway",
-            scope,
-            gateway.as_str(),
-            &id,
-            &issued,
-            now,
-        )
-        .await?;
+        let record = Record {
+            issuer_ca: ca.id,
+            subject_kind: "gateway",
+            tenant: scope,
+            subject: gateway.as_str(),
+            id: &id,
+            key: &key,
+            state: "current",
+        };
+        record.insert(&mut write, &issued).await?;
         let detail = format!("serial {}", issued.serial);
         let actor = format!("gateway {gateway}");
         store::audit::record(
@@ -290,37 +315,6 @@ impl Authority {
         write.commit().await?;
         Ok(issued)
     }
-}
-
-#[expect(
-    clippy::too_many_arguments,
-    reason = "a row's columns, each named at its call"
-)]
-async fn record(
-    write: &mut Write,
-    issuer_ca: i64,
-    subject_kind: &str,
-    tenant: Option<&str>,
-    subject: &str,
-    id: &SpiffeId,
-    issued: &Issued,
-    now: UnixMs,
-) -> Result<(), AuthorityError> {
-    let row = Certificate {
-        issuer_ca,
-        serial: issued.serial.to_string(),
-        subject_kind: subject_kind.to_owned(),
-        tenant: tenant.map(str::to_owned),
-        subject: subject.to_owned(),
-        spiffe_id: id.to_string(),
-        certificate: issued.certificate.to_vec(),
-        state: "current".to_owned(),
-        not_before_at: unix_ms(issued.not_before),
-        not_after_at: unix_ms(issued.not_after),
-        superseded_at: None,
-    };
-    let connection: &mut Connection = write;
-    Ok(store::certificates::insert(connection, &row, now).await?)
 }
 
 /// The shard of an agent: FNV-1a over tenant and name. It is written into the agent's row, so another function later

@@ -17,6 +17,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use super::{Authority, AuthorityError, unix_time};
 use crate::clock::system_now;
 use crate::config::{WebConfig, WebSecurity};
+use crate::store::StoreError;
 
 /// How long they live.
 const LIFETIME: Duration = days(7);
@@ -33,10 +34,13 @@ impl Authority {
     /// # Errors
     /// [`AuthorityError`].
     pub async fn grpc_tls(&self, node: &NodeName) -> Result<ServerTls, AuthorityError> {
-        let mut read = self.0.store.read().await?;
+        let now = self.0.store.now().await?;
+        let mut read = self.0.store.snapshot().await?;
         let (_, platform) = self.issuer(&mut read, "platform", None).await?;
+        let roots = self.roots(&mut read).await?;
         let gateway_cas = self.trusted(&mut read, "gateway", None).await?;
-        drop(read);
+        let denied = self.denied(&mut read, None, now).await?;
+        read.rollback().await.map_err(StoreError::from)?;
         let key = PrivateKey::generate()?;
         let id = SpiffeId::Platform {
             platform: self.0.trust_domain.clone(),
@@ -47,9 +51,10 @@ impl Authority {
         let credential = Credential::new(key, vec![issued.certificate, issued.issuer])?;
         let expected = GatewayClientExpectation {
             platform: self.0.trust_domain.clone(),
-            trust: Trust::new(CertificateDer::from(self.root()).into_owned(), gateway_cas)?,
-            // Each call looks the serial up in the registry: a gateway that was added a moment ago is served at once.
-            serials: Serials::default(),
+            trust: Trust::with_roots(roots, gateway_cas)?,
+            // Each call looks the serial up in the registry: a gateway that was added a moment ago is served at once. What
+            // was revoked doesn't get as far as a call.
+            serials: Serials::AllBut(denied.into_iter().collect()),
         };
         platform_serving_gateways(&credential, expected)
             .map_err(|error| AuthorityError::Tls(error.to_string()))

@@ -6,14 +6,26 @@ use picket_identity::serve::PeerIdentity;
 use picket_identity::spiffe::SpiffeId;
 use tonic::Status;
 
+use super::first_use;
 use crate::app::Services;
+use crate::store::certificates::Certificate;
 use crate::store::{self, StoreError};
 
-/// The name of the gateway that calls.
+/// The gateway that calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Its name.
+    pub name: String,
+    /// The serial number of the certificate by which it was verified.
+    pub serial: String,
+}
+
+/// The gateway that calls. A certificate of its own that it was issued and never used before is its current one from now
+/// on.
 ///
 /// # Errors
-/// A status: not a gateway, not registered, or with a certificate that is not its current one.
-pub async fn registered_gateway(services: &Services, extensions: &Extensions) -> Result<String, Status> {
+/// A status: not a gateway, not registered, or with a certificate that counts no more.
+pub async fn registered_gateway(services: &Services, extensions: &Extensions) -> Result<Caller, Status> {
     let peer = extensions
         .get::<PeerIdentity>()
         .ok_or_else(|| Status::unauthenticated("there is no verified peer on this connection"))?;
@@ -21,25 +33,43 @@ pub async fn registered_gateway(services: &Services, extensions: &Extensions) ->
         return Err(Status::permission_denied("only gateways are served here"));
     };
     let serial = peer.serial().to_string();
-    match certificate_state(services, gateway.as_str(), &serial).await {
-        Ok(Some(state)) if state == "current" || state == "pending" => Ok(gateway.as_str().to_owned()),
-        Ok(Some(state)) => Err(Status::permission_denied(format!(
-            "certificate {serial} of gateway {gateway} is {state}"
+    let Ok(found) = certificate(services, gateway.as_str(), &serial).await else {
+        return Err(Status::unavailable("the platform can't reach its database now"));
+    };
+    match found {
+        Some(certificate) if certificate.is_active() => Ok(Caller {
+            name: gateway.as_str().to_owned(),
+            serial,
+        }),
+        Some(certificate) => Err(Status::permission_denied(format!(
+            "certificate {serial} of gateway {gateway} is {}",
+            certificate.state
         ))),
-        Ok(None) => Err(Status::permission_denied(format!(
+        None => Err(Status::permission_denied(format!(
             "gateway {gateway} has no certificate {serial} in the registry"
         ))),
-        Err(_) => Err(Status::unavailable("the platform can't reach its database now")),
     }
 }
 
-async fn certificate_state(
+async fn certificate(
     services: &Services,
     gateway: &str,
     serial: &str,
-) -> Result<Option<String>, StoreError> {
+) -> Result<Option<Certificate>, StoreError> {
     let mut read = services.store.read().await?;
-    Ok(store::certificates::find_of_gateway(&mut read, gateway, serial)
-        .await?
-        .map(|certificate| certificate.state))
+    let found = store::certificates::find_of_gateway(&mut read, gateway, serial).await?;
+    drop(read);
+    if found.as_ref().is_none_or(|found| found.state != "pending") {
+        return Ok(found);
+    }
+    let mut write = services.store.write().await?;
+    // It may have been revoked in between.
+    let Some(mut found) = store::certificates::find_of_gateway(&mut write, gateway, serial).await? else {
+        return Ok(None);
+    };
+    if first_use::of_gateway(&mut write, &found).await? {
+        found.state = "current".to_owned();
+    }
+    write.commit().await?;
+    Ok(Some(found))
 }

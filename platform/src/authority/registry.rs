@@ -1,6 +1,7 @@
-//! The gRPC service that gives gateways their certificates for tenants.
+//! The gRPC service that gives gateways their certificates, and, through them, agents theirs.
 
 use picket_identity::name::{GatewayName, TenantSlug};
+use picket_proto::agent::v1::IssuedCertificate;
 use picket_proto::platform::v1::registry_server::Registry;
 use picket_proto::platform::v1::{
     EnrollAgentRequest, GetAgentRequest, GetAgentResponse, IssueAgentCertificateResponse,
@@ -9,6 +10,7 @@ use picket_proto::platform::v1::{
 };
 use tonic::{Request, Response, Status};
 
+use super::step::Refused;
 use super::{AuthorityError, peer};
 use crate::app::Services;
 use crate::store;
@@ -47,6 +49,7 @@ impl RegistryService {
         }
         let certificates = store::certificates::active_of_agent(&mut read, tenant, agent).await?;
         let cas = store::authorities::trusted(&mut read, "tenant", Some(tenant)).await?;
+        let roots = self.0.authority.roots(&mut read).await?;
         Ok(GetAgentResponse {
             endpoint: registered.endpoint,
             spiffe_id: registered.spiffe_id,
@@ -56,7 +59,7 @@ impl RegistryService {
                 .map(|certificate| certificate.serial)
                 .collect(),
             tenant_cas: cas.into_iter().map(|ca| ca.certificate.into()).collect(),
-            roots: vec![self.0.authority.root().to_vec().into()],
+            roots: roots.into_iter().map(|root| root.to_vec().into()).collect(),
         })
     }
 }
@@ -70,7 +73,7 @@ impl Registry for RegistryService {
         let gateway = peer::registered_gateway(&self.0, request.extensions()).await?;
         let request = request.into_inner();
         let wrong = |error: picket_identity::name::NameError| Status::invalid_argument(error.to_string());
-        let gateway: GatewayName = gateway.parse().map_err(wrong)?;
+        let gateway: GatewayName = gateway.name.parse().map_err(wrong)?;
         let tenant: TenantSlug = request.tenant.parse().map_err(wrong)?;
         let issued = self
             .0
@@ -87,23 +90,44 @@ impl Registry for RegistryService {
 
     async fn enroll_agent(
         &self,
-        _request: Request<EnrollAgentRequest>,
+        request: Request<EnrollAgentRequest>,
     ) -> Result<Response<IssueAgentCertificateResponse>, Status> {
-        Err(Status::unimplemented("not here yet"))
+        let gateway = peer::registered_gateway(&self.0, request.extensions()).await?;
+        let outcome = self
+            .0
+            .authority
+            .enroll_agent(&gateway.name, request.get_ref())
+            .await;
+        answer(outcome)
     }
 
     async fn renew_agent(
         &self,
-        _request: Request<RenewAgentRequest>,
+        request: Request<RenewAgentRequest>,
     ) -> Result<Response<IssueAgentCertificateResponse>, Status> {
-        Err(Status::unimplemented("not here yet"))
+        let gateway = peer::registered_gateway(&self.0, request.extensions()).await?;
+        let outcome = self
+            .0
+            .authority
+            .renew_agent(&gateway.name, request.get_ref())
+            .await;
+        answer(outcome)
     }
 
     async fn renew_gateway(
         &self,
-        _request: Request<RenewGatewayRequest>,
+        request: Request<RenewGatewayRequest>,
     ) -> Result<Response<RenewGatewayResponse>, Status> {
-        Err(Status::unimplemented("not here yet"))
+        let gateway = peer::registered_gateway(&self.0, request.extensions()).await?;
+        let wrong = |error: picket_identity::name::NameError| Status::invalid_argument(error.to_string());
+        let gateway: GatewayName = gateway.name.parse().map_err(wrong)?;
+        let renewed = self
+            .0
+            .authority
+            .renew_gateway(&gateway, &request.get_ref().csr)
+            .await
+            .map_err(|error| status(&error))?;
+        Ok(Response::new(renewed))
     }
 
     async fn get_agent(
@@ -112,21 +136,35 @@ impl Registry for RegistryService {
     ) -> Result<Response<GetAgentResponse>, Status> {
         let gateway = peer::registered_gateway(&self.0, request.extensions()).await?;
         let agent = self
-            .agent(&gateway, request.get_ref())
+            .agent(&gateway.name, request.get_ref())
             .await
             .map_err(|error| status(&error))?;
         Ok(Response::new(agent))
     }
 }
 
+fn answer(
+    outcome: Result<Result<IssuedCertificate, Refused>, AuthorityError>,
+) -> Result<Response<IssueAgentCertificateResponse>, Status> {
+    let (issued, failed) = match outcome.map_err(|error| status(&error))? {
+        Ok(issued) => (Some(issued), None),
+        Err(refused) => (None, Some(refused.into())),
+    };
+    Ok(Response::new(IssueAgentCertificateResponse { issued, failed }))
+}
+
 /// What a gateway is told.
 fn status(error: &AuthorityError) -> Status {
     match error {
-        AuthorityError::ForeignTenant { .. } => Status::permission_denied(error.to_string()),
-        AuthorityError::NotFound { .. } => Status::not_found(error.to_string()),
-        AuthorityError::Issue(_) | AuthorityError::Request(_) | AuthorityError::Name(_) => {
-            Status::invalid_argument(error.to_string())
+        AuthorityError::ForeignTenant { .. } | AuthorityError::TenantSuspended(_) => {
+            Status::permission_denied(error.to_string())
         }
+        AuthorityError::NotFound { .. } => Status::not_found(error.to_string()),
+        AuthorityError::TooMany { .. } => Status::resource_exhausted(error.to_string()),
+        AuthorityError::Setting(_)
+        | AuthorityError::Issue(_)
+        | AuthorityError::Request(_)
+        | AuthorityError::Name(_) => Status::invalid_argument(error.to_string()),
         AuthorityError::Store(error) if error.is_transient() => Status::unavailable(error.to_string()),
         // What is wrong inside is for our log and not for a peer.
         _ => {

@@ -1,9 +1,12 @@
 //! What can be said on the command line.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use picket_identity::Serial;
 use picket_identity::name::{AgentName, GatewayName, TenantSlug};
 use picket_identity::spiffe::TrustDomain;
 
@@ -128,11 +131,59 @@ pub enum TenantCommand {
     List(Listing),
 }
 
+/// An agent, as it is named everywhere: TENANT/AGENT.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentPath {
+    /// Whose it is.
+    pub tenant: TenantSlug,
+    /// Its name.
+    pub name: AgentName,
+}
+
+impl FromStr for AgentPath {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (tenant, name) = text
+            .split_once('/')
+            .ok_or_else(|| "expected TENANT/AGENT, for example acme/berlin-1".to_owned())?;
+        Ok(Self {
+            tenant: tenant.parse().map_err(|error| format!("{error}"))?,
+            name: name.parse().map_err(|error| format!("{error}"))?,
+        })
+    }
+}
+
+impl fmt::Display for AgentPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.tenant, self.name)
+    }
+}
+
 /// `agent`.
 #[derive(Debug, Subcommand)]
 pub enum AgentCommand {
-    /// Register an agent and issue its certificate.
+    /// Register an agent, and write the file that it enrols with.
     Add(AgentAdd),
+    /// Revoke an agent's certificates: it is refused from now on, and cut off within seconds.
+    Revoke {
+        /// Which: TENANT/AGENT.
+        agent: AgentPath,
+        /// Only the certificate with this serial number.
+        #[arg(long)]
+        serial: Option<Serial>,
+        #[command(flatten)]
+        /// On which installation.
+        at: At,
+    },
+    /// Approve that an agent whose certificate has expired gets another.
+    Approve {
+        /// Which: TENANT/AGENT.
+        agent: AgentPath,
+        #[command(flatten)]
+        /// On which installation.
+        at: At,
+    },
     /// List agents.
     List {
         /// Only this tenant's.
@@ -156,10 +207,7 @@ pub struct AgentAdd {
     /// Where gateways find it: HOST:PORT.
     #[arg(long)]
     pub endpoint: String,
-    /// Its request (`agent-host init` makes one), PEM or DER.
-    #[arg(long)]
-    pub csr: PathBuf,
-    /// The file for it to enrol with.
+    /// The file for it to enrol with. It holds a one-time key, good for 24 hours: a secret until it is used.
     #[arg(long)]
     pub out: PathBuf,
     /// How often it is polled.
@@ -168,7 +216,8 @@ pub struct AgentAdd {
     /// How long it may stay away before it is called unreachable.
     #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
     pub unreachable_after: Duration,
-    /// It is registered already: give it this endpoint, and a new certificate in place of the old one.
+    /// It is registered already: give it this endpoint, and another file to enrol with. Its certificates stay good until
+    /// the new one is in use; `agent revoke` ends them at once.
     #[arg(long)]
     pub replace: bool,
     #[command(flatten)]
@@ -193,6 +242,14 @@ pub enum GatewayCommand {
         /// It is registered already: give it a new certificate in place of the old one.
         #[arg(long)]
         replace: bool,
+        #[command(flatten)]
+        /// On which installation.
+        at: At,
+    },
+    /// Turn a gateway away for good: it is cut off within seconds, and agents are told to deny it.
+    Revoke {
+        /// Its name.
+        name: GatewayName,
         #[command(flatten)]
         /// On which installation.
         at: At,

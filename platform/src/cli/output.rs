@@ -87,10 +87,33 @@ pub fn time(ms: i64) -> String {
 /// # Errors
 /// [`CliError::File`].
 pub fn replace(path: &Path, text: &str) -> Result<(), CliError> {
+    replace_with_mode(path, text, 0o666)
+}
+
+/// As [`replace`], for a file that only its owner may read.
+///
+/// # Errors
+/// [`CliError::File`].
+pub fn replace_secret(path: &Path, text: &str) -> Result<(), CliError> {
+    replace_with_mode(path, text, 0o600)
+}
+
+fn replace_with_mode(path: &Path, text: &str, mode: u32) -> Result<(), CliError> {
+    use std::os::unix::fs::OpenOptionsExt as _;
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let temporary = path.with_file_name(name);
-    let written = std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, path));
+    let write = || {
+        // New, so that it has this mode, and is no link to elsewhere.
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(&temporary)?;
+        file.write_all(text.as_bytes())?;
+        std::fs::rename(&temporary, path)
+    };
+    let written = write();
     written.map_err(|source| {
         // What was half written is worth nothing, and an error in removing it would hide the real one.
         let _ignored = std::fs::remove_file(&temporary);

@@ -3,10 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use picket_proto::platform::v1::{AgentKey, AssignedAgent, Assignment, Shard, TenantTrust};
+use picket_proto::platform::v1::{AgentKey, AgentWork, AssignedAgent, Assignment, Shard, TenantTrust};
 
 use super::claims::state_of_word;
-use crate::store::{self, Store, StoreError, from_db};
+use crate::app::Services;
+use crate::authority::AuthorityError;
+use crate::metrics::authority as report;
+use crate::store::{self, StoreError, from_db};
 
 /// Agents in one message: some 300 bytes each, and a message may have 4 MiB.
 const AGENTS_PER_MESSAGE: usize = 2_000;
@@ -37,13 +40,13 @@ impl View {
     /// # Errors
     /// [`StoreError`].
     pub async fn read(
-        store: &Store,
+        services: &Services,
         pool: &str,
         gateway: &str,
         instance: &str,
-        root: &[u8],
     ) -> Result<(Mark, Self), StoreError> {
-        let mut snapshot = store.snapshot().await?;
+        let now = services.store.now().await?;
+        let mut snapshot = services.store.snapshot().await?;
         let mark = Mark::read(&mut snapshot, pool, gateway, instance).await?;
         let mut view = Self {
             revision: from_db(mark.revision),
@@ -65,14 +68,33 @@ impl View {
                 agent.active_serials.push(serial);
             }
         }
+        let roots: Vec<_> = store::authorities::trusted(&mut snapshot, "root", None)
+            .await?
+            .into_iter()
+            .map(|root| root.certificate.into())
+            .collect();
         for (tenant, ca) in store::assignments::tenant_cas(&mut snapshot, pool, gateway, instance).await? {
             let trust = view.tenants.entry(tenant.clone()).or_insert_with(|| TenantTrust {
                 tenant,
-                tenant_cas: Vec::new(),
-                roots: vec![root.to_vec().into()],
+                roots: roots.clone(),
                 ..TenantTrust::default()
             });
             trust.tenant_cas.push(ca.into());
+        }
+        for trust in view.tenants.values_mut() {
+            // Agents are polled all the same: they go by what they have.
+            match services
+                .authority
+                .agent_trust(&mut snapshot, &trust.tenant, now)
+                .await
+            {
+                Ok((update, sequence)) => {
+                    trust.agent_trust = Some(update);
+                    trust.agent_trust_sequence = sequence;
+                }
+                Err(AuthorityError::Store(error)) => return Err(error),
+                Err(error) => report::statement_failed(&trust.tenant, &error),
+            }
         }
         snapshot.rollback().await?;
         Ok((mark, view))
@@ -201,7 +223,18 @@ fn assigned(row: store::assignments::Assigned) -> AssignedAgent {
         committed_seq: row.committed_seq.map_or(0, from_db),
         reachability: row.reachability.map_or(0, |word| state_of_word(&word).into()),
         unreachable_after_ms: from_db(row.unreachable_after_ms),
-        ..AssignedAgent::default()
+        work: work(row.awaited != 0, row.recovering != 0).into(),
+        renew: row.outdated != 0,
+    }
+}
+
+/// What is to be done with an agent. One that awaits enrolment and has serials has a certificate that may be in use
+/// already: the old one's, or the new one's whose reply was lost.
+const fn work(is_awaited: bool, is_recovering: bool) -> AgentWork {
+    match (is_awaited, is_recovering) {
+        (true, _) => AgentWork::Enroll,
+        (false, true) => AgentWork::Recover,
+        (false, false) => AgentWork::Unspecified,
     }
 }
 

@@ -1,11 +1,13 @@
 //! What a gateway says about its agents. A claim counts only under the shard's present owner, process and epoch; that is
 //! checked in the transaction that writes it.
 
+use picket_identity::Serial;
 use picket_identity::verify::Reason;
 use picket_proto::platform::v1::{Reachability, ReachabilityClaim};
 
 use crate::alerts::{self, Kind};
 use crate::app::Services;
+use crate::authority::first_use;
 use crate::events::Event;
 use crate::metrics::coordination as report;
 use crate::store::alerts::Content;
@@ -119,6 +121,15 @@ async fn one(
         return Ok(None);
     }
     let now = write.now();
+    let serial = sound(&claim.certificate_serial);
+    if let Some(seen) = store::certificates::find_of_agent(write, tenant, agent, serial).await? {
+        first_use::of_agent(write, pool, tenant, agent, &seen).await?;
+    }
+    // Nobody misses an agent that isn't there yet.
+    let state = match state {
+        "suspect" | "unreachable" if store::activations::is_awaited(write, tenant, agent).await? => "pending",
+        state => state,
+    };
     let before = store::reach::find(write, tenant, agent).await?;
     let since_at = match before.filter(|before| before.state == state) {
         Some(before) => before.since_at,
@@ -142,6 +153,8 @@ async fn one(
             .spool
             .as_ref()
             .map(|spool| (to_db(spool.bytes), to_db(spool.quota_bytes), to_db(spool.dropped))),
+        certificate_serial: serial,
+        trust_sequence: to_db(claim.trust_sequence),
     };
     store::reach::upsert(write, &row, now).await?;
     let mut events = vec![Event::agent(tenant, agent, now)];
@@ -165,6 +178,15 @@ fn is_refusal(cause: &str) -> bool {
     Reason::ALL
         .iter()
         .any(|reason| reason.as_str() == cause && *reason != Reason::Protocol)
+}
+
+/// A serial number of ours; empty where it is none. Others would name no certificate anyway.
+fn sound(serial: &str) -> &str {
+    if serial.parse::<Serial>().is_ok() {
+        serial
+    } else {
+        ""
+    }
 }
 
 fn shortened(text: &str) -> &str {

@@ -4,7 +4,7 @@ use super::{BROKEN_SESSION_MS, HEARTBEAT_MS, LEASE_MS};
 use crate::app::Services;
 use crate::events::Event;
 use crate::store::gateways::Joining;
-use crate::store::{self, StoreError};
+use crate::store::{self, StoreError, to_db};
 
 /// A gateway whose lease ends later than this from now was heard of within the last heartbeat and a bit: it lives.
 const HEARD_MS: i64 = LEASE_MS - HEARTBEAT_MS - 1_000;
@@ -32,6 +32,9 @@ pub async fn join(services: &Services, name: &str, joining: &Joining<'_>) -> Res
     let Some(gateway) = store::gateways::find(&mut write, name).await? else {
         return Ok(Joined::Refused(format!("there is no gateway {name}")));
     };
+    if gateway.revoked_at.is_some() {
+        return Ok(Joined::Refused(format!("gateway {name} was revoked")));
+    }
     let another = gateway
         .instance
         .as_deref()
@@ -51,11 +54,17 @@ pub async fn join(services: &Services, name: &str, joining: &Joining<'_>) -> Res
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn renew(services: &Services, name: &str, instance: &str, agents: u32) -> Result<bool, StoreError> {
+pub async fn renew(
+    services: &Services,
+    name: &str,
+    instance: &str,
+    agents: u32,
+    trust_sequence: u64,
+) -> Result<bool, StoreError> {
     let mut write = services.store.write().await?;
     let now = write.now();
-    let renewed =
-        store::gateways::renew(&mut write, name, instance, i64::from(agents), now, now + LEASE_MS).await?;
+    let said = (i64::from(agents), to_db(trust_sequence));
+    let renewed = store::gateways::renew(&mut write, name, instance, said, now, now + LEASE_MS).await?;
     write.commit().await?;
     Ok(renewed)
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use picket_proto::platform::v1::coordination_server::Coordination;
 use picket_proto::platform::v1::session_request::Kind as Request_;
 use picket_proto::platform::v1::session_response::Kind as Response_;
-use picket_proto::platform::v1::{Assignment, Goodbye, Hello, Lease, SessionRequest, SessionResponse};
+use picket_proto::platform::v1::{
+    Assignment, Goodbye, Hello, Lease, PlatformTrust, SessionRequest, SessionResponse,
+};
 use tokio::sync::{broadcast, mpsc};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -17,11 +19,11 @@ use super::assignment::{Mark, View};
 use super::lease::{self, Joined};
 use super::{HEARTBEAT_MS, LEASE_MS, claims, reconcile};
 use crate::app::Services;
-use crate::authority::peer;
+use crate::authority::{AuthorityError, peer};
 use crate::events::{Event, EventKind};
 use crate::metrics::coordination as report;
-use crate::store::StoreError;
 use crate::store::gateways::Joining;
+use crate::store::{self, StoreError, to_db};
 
 /// How long a gateway may take to say who it is, once its call has begun.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
@@ -65,7 +67,8 @@ impl Coordination for CoordinationService {
         let session = Session {
             services: self.services.clone(),
             stop: self.stop.clone(),
-            gateway,
+            gateway: gateway.name,
+            serial: gateway.serial,
             incoming: request.into_inner(),
             outgoing,
         };
@@ -78,6 +81,8 @@ struct Session {
     services: Services,
     stop: CancellationToken,
     gateway: String,
+    /// Of the certificate by which it was verified.
+    serial: String,
     incoming: Streaming<SessionRequest>,
     outgoing: mpsc::Sender<Result<SessionResponse, Status>>,
 }
@@ -90,6 +95,14 @@ enum End {
     Goodbye(&'static str),
     /// The database.
     Store(StoreError),
+    /// What the gateway is to trust can't be told.
+    Authority(AuthorityError),
+}
+
+impl From<AuthorityError> for End {
+    fn from(error: AuthorityError) -> Self {
+        Self::Authority(error)
+    }
 }
 
 impl From<StoreError> for End {
@@ -102,6 +115,7 @@ impl From<StoreError> for End {
 struct Told {
     mark: Mark,
     view: View,
+    trust: PlatformTrust,
     hinted: bool,
     looks: u32,
 }
@@ -153,6 +167,7 @@ impl Session {
             version: &hello.version,
             weight: i64::from(hello.weight.max(1)),
             zone: &hello.zone,
+            trust_sequence: to_db(hello.trust_sequence),
         };
         let joined = lease::join(&self.services, &self.gateway, &joining).await?;
         if let Joined::Lease { pool } = &joined {
@@ -174,6 +189,10 @@ impl Session {
             End::Store(error) => {
                 report::session_failed(&self.gateway, error);
                 "database error"
+            }
+            End::Authority(error) => {
+                report::session_failed(&self.gateway, error);
+                "error of the authorities"
             }
         };
         if let End::Goodbye(reason) = end {
@@ -203,9 +222,12 @@ impl Session {
         let (snapshot, rest) = view.snapshot();
         self.send(Response_::Snapshot(snapshot)).await?;
         self.deltas(rest).await?;
+        let trust = self.trust().await?;
+        self.send(Response_::Trust(trust.clone())).await?;
         let mut told = Told {
             mark,
             view,
+            trust,
             hinted: false,
             looks: 0,
         };
@@ -232,7 +254,14 @@ impl Session {
     ) -> Result<(), End> {
         match message.kind {
             Some(Request_::Heartbeat(beat)) => {
-                if !lease::renew(&self.services, &self.gateway, instance, beat.agents).await? {
+                let renewed = lease::renew(
+                    &self.services,
+                    &self.gateway,
+                    instance,
+                    beat.agents,
+                    beat.trust_sequence,
+                );
+                if !renewed.await? {
                     return Err(End::Goodbye("the lease was lost"));
                 }
                 self.lease().await
@@ -259,6 +288,12 @@ impl Session {
         told.hinted = false;
         told.looks = 0;
         let mut read = self.services.store.read().await?;
+        let certificate =
+            store::certificates::find_of_gateway(&mut read, &self.gateway, &self.serial).await?;
+        // One that a newer one has superseded may end its session in peace; the connection ends with its certificate.
+        if certificate.is_none_or(|certificate| certificate.state == "revoked") {
+            return Err(End::Goodbye("the gateway's certificate was revoked"));
+        }
         let mark = Mark::read(&mut read, pool, &self.gateway, instance).await?;
         drop(read);
         if mark == told.mark {
@@ -266,14 +301,29 @@ impl Session {
         }
         let (mark, view) = self.view(pool, instance).await?;
         self.deltas(told.view.difference(&view)).await?;
+        let trust = self.trust().await?;
+        if trust != told.trust {
+            self.send(Response_::Trust(trust.clone())).await?;
+            told.trust = trust;
+        }
         told.mark = mark;
         told.view = view;
         Ok(())
     }
 
     async fn view(&self, pool: &str, instance: &str) -> Result<(Mark, View), StoreError> {
-        let root = self.services.authority.root();
-        View::read(&self.services.store, pool, &self.gateway, instance, root).await
+        View::read(&self.services, pool, &self.gateway, instance).await
+    }
+
+    async fn trust(&self) -> Result<PlatformTrust, AuthorityError> {
+        let mut snapshot = self.services.store.snapshot().await?;
+        let trust = self
+            .services
+            .authority
+            .platform_trust(&mut snapshot, &self.gateway)
+            .await?;
+        snapshot.rollback().await.map_err(StoreError::from)?;
+        Ok(trust)
     }
 
     async fn deltas(&self, deltas: Vec<Assignment>) -> Result<(), End> {

@@ -89,7 +89,7 @@ async fn changes(connection: &mut Connection, after: UnixMs) -> Result<Vec<Event
     );
     let rows: Vec<(String, String, i64)> = sqlx::query_as(
         "SELECT tenant, agent, reported_at FROM agent_reach WHERE reported_at > $1 \
-         UNION ALL SELECT tenant, agent, changed_at FROM registry_change WHERE changed_at > $1",
+         UNION ALL SELECT tenant, agent, changed_at FROM registry_change WHERE changed_at > $1 AND agent <> ''",
     )
     .bind(after)
     .fetch_all(&mut *connection)

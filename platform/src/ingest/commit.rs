@@ -10,6 +10,7 @@ use super::cursor::{self, Decision, Lost, Offer};
 use super::state::{self, Seen};
 use super::{Answer, Submission, certificate_problem};
 use crate::alerts::{self, Kind, decision};
+use crate::authority::first_use;
 use crate::events::Event;
 use crate::store::alerts::{Content, Open};
 use crate::store::checks::{NewEvent, NewState};
@@ -137,8 +138,12 @@ async fn ownership(write: &mut Write, submission: &Submission) -> Result<Option<
     let Some(registered) = store::agents::find(write, tenant, agent).await? else {
         return Ok(Some(Answer::refused("there is no such agent")));
     };
+    if !store::tenants::is_active(write, tenant).await? {
+        return Ok(Some(Answer::refused("the tenant is suspended")));
+    }
     let pool = store::gateways::find(write, gateway)
         .await?
+        .filter(|gateway| gateway.revoked_at.is_none())
         .map(|gateway| gateway.pool);
     if pool.as_deref() != Some(registered.pool.as_str()) {
         return Ok(Some(Answer::refused(
@@ -147,18 +152,22 @@ async fn ownership(write: &mut Write, submission: &Submission) -> Result<Option<
     }
     let serial = &opened.header.certificate_serial;
     let certificate = store::certificates::find_of_agent(write, tenant, agent, serial).await?;
-    let problem = match &certificate {
-        None => Some("the certificate that signed it is gone".to_owned()),
-        Some(certificate) => certificate_problem(certificate, now),
+    let Some(certificate) = certificate else {
+        return Ok(Some(Answer::refused("the certificate that signed it is gone")));
     };
-    if let Some(problem) = problem {
+    if let Some(problem) = certificate_problem(&certificate, now) {
         return Ok(Some(Answer::refused(problem)));
     }
     let owned = registered.enabled == 1
         && registered.shard == *shard
         && store::shards::is_owned(write, &registered.pool, *shard, gateway, instance, *epoch).await?;
-    Ok((!owned)
-        .then(|| Answer::without_cursor(SubmitOutcome::Stale, "the gateway doesn't own the agent any more")))
+    if !owned {
+        let detail = "the gateway doesn't own the agent any more";
+        return Ok(Some(Answer::without_cursor(SubmitOutcome::Stale, detail)));
+    }
+    // It signed with it, so it has it.
+    first_use::of_agent(write, &registered.pool, tenant, agent, &certificate).await?;
+    Ok(None)
 }
 
 fn offer(header: &BatchHeader) -> Offer {

@@ -52,7 +52,7 @@ impl Ingest for IngestService {
         tokio::spawn(read(
             self.services.clone(),
             self.lane.clone(),
-            gateway,
+            gateway.name,
             request.into_inner(),
             sender,
         ));

@@ -34,6 +34,7 @@ impl Handler for Retention {
         let alerts = store::alerts::prune(&mut write, now - days(self.0.alerts_days)).await?;
         let jobs = store::jobs::prune(&mut write, now - days(self.0.jobs_days)).await?;
         let certificates = store::certificates::prune(&mut write, now - days(self.0.alerts_days)).await?;
+        let activations = store::activations::prune(&mut write, now - days(self.0.alerts_days)).await?;
         let changes = store::registry::prune_changes(&mut write, now - days(self.0.jobs_days)).await?;
         let sessions = store::sessions::prune(&mut write, now).await?;
         write.commit().await?;
@@ -45,6 +46,7 @@ impl Handler for Retention {
             ("alert", alerts),
             ("job", jobs),
             ("certificate", certificates),
+            ("activation", activations),
             ("registry_change", changes),
             ("web_session", sessions),
         ] {

@@ -64,7 +64,7 @@ pub fn reconcile_failed(error: &StoreError) {
     tracing::warn!(%error, "reconciling failed; it is tried again");
 }
 
-/// A session failed on the database.
-pub fn session_failed(gateway: &str, error: &StoreError) {
-    tracing::warn!(gateway, %error, "a gateway's session ended on a database error; it will come back");
+/// A session failed on the database, or on the authorities.
+pub fn session_failed(gateway: &str, error: &dyn std::fmt::Display) {
+    tracing::warn!(gateway, %error, "a gateway's session ended on an error of ours; it will come back");
 }

@@ -29,6 +29,8 @@ row! {
         enabled: i64,
         /// When it was registered.
         created_at: UnixMs,
+        /// When an operator approved its recovery.
+        recovery_approved_at: Option<UnixMs>,
     }
 }
 
@@ -36,7 +38,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT tenant, name, pool, shard, endpoint, spiffe_id, common_name, interval_ms, unreachable_after_ms, \
-             enabled, created_at FROM agent ",
+             enabled, created_at, recovery_approved_at FROM agent ",
             $rest
         )
     };
@@ -145,4 +147,61 @@ pub async fn has_any(connection: &mut Connection, tenant: &str, pool: &str) -> R
             .await?
             .is_some(),
     )
+}
+
+/// Approves an agent's recovery, or takes that back.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn set_recovery_approval(
+    connection: &mut Connection,
+    tenant: &str,
+    name: &str,
+    at: Option<UnixMs>,
+) -> Result<()> {
+    sqlx::query("UPDATE agent SET recovery_approved_at = $3 WHERE tenant = $1 AND name = $2")
+        .bind(tenant)
+        .bind(name)
+        .bind(at)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Why a certificate was refused to an agent.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Refused<'a> {
+    /// A word; empty where nothing was refused.
+    pub cause: &'a str,
+    /// For people.
+    pub detail: &'a str,
+    /// Under which the agent and the gateway logged it too.
+    pub correlation_id: &'a str,
+    /// When.
+    pub at: Option<UnixMs>,
+}
+
+/// Notes the last refusal, or, by the empty one, that there is none any more.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn note_refusal(
+    connection: &mut Connection,
+    tenant: &str,
+    name: &str,
+    refused: Refused<'_>,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE agent SET refused_cause = $3, refused_detail = $4, refused_correlation_id = $5, refused_at = $6 \
+         WHERE tenant = $1 AND name = $2",
+    )
+    .bind(tenant)
+    .bind(name)
+    .bind(refused.cause)
+    .bind(refused.detail)
+    .bind(refused.correlation_id)
+    .bind(refused.at)
+    .execute(connection)
+    .await?;
+    Ok(())
 }

@@ -53,19 +53,33 @@ pub async fn insert(
     .try_get(0)?)
 }
 
-/// The authorities of a kind that leaves are trusted from, the newest first. `tenant` is `None` for the platform's own.
+/// The authorities of a kind that leaves are trusted from, the one that issues first. `tenant` is `None` for the
+/// platform's own.
 ///
 /// # Errors
 /// [`super::StoreError`].
 pub async fn trusted(connection: &mut Connection, kind: &str, tenant: Option<&str>) -> Result<Vec<Ca>> {
     Ok(sqlx::query_as(
         "SELECT id, kind, tenant, certificate, key_ref, state, not_after_at FROM ca \
-         WHERE kind = $1 AND COALESCE(tenant, '') = COALESCE($2, '') AND state IN ('active', 'retiring') \
+         WHERE kind = $1 AND COALESCE(tenant, '') = COALESCE($2, '') AND state IN ('prepared', 'active', 'retiring') \
          ORDER BY CASE state WHEN 'active' THEN 0 ELSE 1 END, id DESC",
     )
     .bind(kind)
     .bind(tenant)
     .fetch_all(connection)
+    .await?)
+}
+
+/// One of them.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn find(connection: &mut Connection, id: i64) -> Result<Option<Ca>> {
+    Ok(sqlx::query_as(
+        "SELECT id, kind, tenant, certificate, key_ref, state, not_after_at FROM ca WHERE id = $1",
+    )
+    .bind(id)
+    .fetch_optional(connection)
     .await?)
 }
 

@@ -27,13 +27,18 @@ row! {
         agents: i64,
         /// When its lease ends.
         expires_at: UnixMs,
+        /// The sequence of the trust that it goes by.
+        trust_sequence: i64,
+        /// When it was turned away for good.
+        revoked_at: Option<UnixMs>,
     }
 }
 
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT name, pool, spiffe_id, instance, state, weight, zone, version, agents, expires_at FROM gateway ",
+            "SELECT name, pool, spiffe_id, instance, state, weight, zone, version, agents, expires_at, trust_sequence, \
+             revoked_at FROM gateway ",
             $rest
         )
     };
@@ -106,6 +111,8 @@ pub struct Joining<'a> {
     pub weight: i64,
     /// Where it runs.
     pub zone: &'a str,
+    /// The sequence of the trust that it goes by.
+    pub trust_sequence: i64,
 }
 
 /// Gives the lease to a process, whoever had it before.
@@ -121,7 +128,7 @@ pub async fn join(
 ) -> Result<()> {
     sqlx::query(
         "UPDATE gateway SET instance = $2, state = 'live', version = $3, weight = $4, zone = $5, agents = 0, \
-         expires_at = $6, changed_at = $7 WHERE name = $1",
+         expires_at = $6, changed_at = $7, trust_sequence = $8 WHERE name = $1",
     )
     .bind(name)
     .bind(joining.instance)
@@ -130,6 +137,7 @@ pub async fn join(
     .bind(joining.zone)
     .bind(expires_at)
     .bind(now)
+    .bind(joining.trust_sequence)
     .execute(connection)
     .await?;
     Ok(())
@@ -143,12 +151,12 @@ pub async fn renew(
     connection: &mut Connection,
     name: &str,
     instance: &str,
-    agents: i64,
+    (agents, trust_sequence): (i64, i64),
     now: UnixMs,
     expires_at: UnixMs,
 ) -> Result<bool> {
     let done = sqlx::query(
-        "UPDATE gateway SET expires_at = $5, agents = $3 WHERE name = $1 AND instance = $2 \
+        "UPDATE gateway SET expires_at = $5, agents = $3, trust_sequence = $6 WHERE name = $1 AND instance = $2 \
          AND state IN ('live', 'draining') AND expires_at > $4",
     )
     .bind(name)
@@ -156,6 +164,7 @@ pub async fn renew(
     .bind(agents)
     .bind(now)
     .bind(expires_at)
+    .bind(trust_sequence)
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -222,6 +231,35 @@ pub async fn shorten(
         .bind(name)
         .bind(instance)
         .bind(expires_at)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Turns a gateway away for good: it has no lease, and gets none.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn revoke(connection: &mut Connection, name: &str, now: UnixMs) -> Result<()> {
+    sqlx::query(
+        "UPDATE gateway SET state = 'dead', instance = NULL, agents = 0, expires_at = 0, changed_at = $2, revoked_at = $2 \
+         WHERE name = $1",
+    )
+    .bind(name)
+    .bind(now)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Takes back that a gateway was turned away.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn readmit(connection: &mut Connection, name: &str, now: UnixMs) -> Result<()> {
+    sqlx::query("UPDATE gateway SET revoked_at = NULL, changed_at = $2 WHERE name = $1")
+        .bind(name)
+        .bind(now)
         .execute(connection)
         .await?;
     Ok(())

@@ -1,7 +1,9 @@
 //! The one row that says whose installation this is.
 
+use sqlx::Row as _;
+
 use super::row::row;
-use super::{Connection, Result};
+use super::{Connection, Result, Write, registry};
 use crate::clock::UnixMs;
 
 row! {
@@ -52,4 +54,35 @@ pub async fn mark_first_served(connection: &mut Connection, now: UnixMs) -> Resu
             .execute(connection)
             .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// The sequence of what agents and gateways are to trust now; 0 before `init`.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn trust_sequence(connection: &mut Connection) -> Result<i64> {
+    let found = sqlx::query("SELECT trust_sequence FROM installation WHERE id = 1")
+        .fetch_optional(connection)
+        .await?;
+    Ok(found.map(|row| row.try_get(0)).transpose()?.unwrap_or(0))
+}
+
+/// Says that what agents and gateways are to trust has changed: an authority, a root, or a denied certificate. Belongs
+/// into the transaction of the change. Every gateway looks again, and brings each agent the new statement. Returns its
+/// sequence.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn bump_trust(write: &mut Write) -> Result<i64> {
+    let now = write.now();
+    let sequence = sqlx::query(
+        "UPDATE installation SET trust_sequence = trust_sequence + 1 WHERE id = 1 RETURNING trust_sequence",
+    )
+    .fetch_one(&mut **write)
+    .await?
+    .try_get(0)?;
+    for pool in registry::pools(write).await? {
+        registry::record_change(write, &pool.name, "", "", "upsert", now).await?;
+    }
+    Ok(sequence)
 }

@@ -7,11 +7,18 @@ use sqlx::{Connection as _, Row as _};
 use super::{Connection, Result, StoreError, dialect};
 
 /// Every migration, oldest first. One that has been released is never edited.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(
-    1,
-    "initial",
-    include_str!("../../migrations/sqlite/0001_initial.sql"),
-)];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (
+        1,
+        "initial",
+        include_str!("../../migrations/sqlite/0001_initial.sql"),
+    ),
+    (
+        2,
+        "identity",
+        include_str!("../../migrations/sqlite/0002_identity.sql"),
+    ),
+];
 
 fn newest() -> i64 {
     MIGRATIONS.last().map_or(0, |(version, ..)| *version)

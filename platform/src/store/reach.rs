@@ -43,6 +43,10 @@ pub struct Claim<'a> {
     pub agent_version: &'a str,
     /// The spool: bytes, quota, dropped; `None` where it isn't known, and then what is known stays.
     pub spool: Option<(i64, i64, i64)>,
+    /// Of the certificate by which the agent was last verified; empty where it wasn't, and then the known one stays.
+    pub certificate_serial: &'a str,
+    /// The sequence of the trust statement that the agent goes by; 0 where it isn't known, and then the known one stays.
+    pub trust_sequence: i64,
 }
 
 /// An agent's reachability; `None` before the first claim.
@@ -70,15 +74,20 @@ pub async fn upsert(connection: &mut Connection, claim: &Claim<'_>, now: UnixMs)
     };
     sqlx::query(
         "INSERT INTO agent_reach (tenant, agent, state, cause, detail, since_at, reported_at, gateway, epoch, \
-         clock_skew_ms, agent_version, spool_bytes, spool_quota, spool_dropped) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, COALESCE($12, 0), COALESCE($13, 0), COALESCE($14, 0)) \
+         clock_skew_ms, agent_version, spool_bytes, spool_quota, spool_dropped, certificate_serial, trust_sequence) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, COALESCE($12, 0), COALESCE($13, 0), COALESCE($14, 0), \
+         $15, $16) \
          ON CONFLICT (tenant, agent) DO UPDATE SET state = excluded.state, cause = excluded.cause, \
          detail = excluded.detail, since_at = excluded.since_at, reported_at = excluded.reported_at, \
          gateway = excluded.gateway, epoch = excluded.epoch, \
          clock_skew_ms = COALESCE(excluded.clock_skew_ms, agent_reach.clock_skew_ms), \
          agent_version = CASE excluded.agent_version WHEN '' THEN agent_reach.agent_version ELSE excluded.agent_version END, \
          spool_bytes = COALESCE($12, agent_reach.spool_bytes), spool_quota = COALESCE($13, agent_reach.spool_quota), \
-         spool_dropped = COALESCE($14, agent_reach.spool_dropped)",
+         spool_dropped = COALESCE($14, agent_reach.spool_dropped), \
+         certificate_serial = CASE excluded.certificate_serial WHEN '' THEN agent_reach.certificate_serial \
+         ELSE excluded.certificate_serial END, \
+         trust_sequence = CASE excluded.trust_sequence WHEN 0 THEN agent_reach.trust_sequence \
+         ELSE excluded.trust_sequence END",
     )
     .bind(claim.tenant)
     .bind(claim.agent)
@@ -94,6 +103,8 @@ pub async fn upsert(connection: &mut Connection, claim: &Claim<'_>, now: UnixMs)
     .bind(bytes)
     .bind(quota)
     .bind(dropped)
+    .bind(claim.certificate_serial)
+    .bind(claim.trust_sequence)
     .execute(connection)
     .await?;
     Ok(())

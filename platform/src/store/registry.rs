@@ -95,7 +95,8 @@ pub async fn pool_of_tenant(connection: &mut Connection, tenant: &str) -> Result
 }
 
 /// Records that an agent was added, changed or removed, and returns the revision that this made. Everything that a
-/// gateway is told about an agent goes through here in the same transaction.
+/// gateway is told about an agent goes through here in the same transaction. No tenant and no agent: something that
+/// concerns all of them.
 ///
 /// # Errors
 /// [`super::StoreError`].

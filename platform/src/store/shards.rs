@@ -112,6 +112,20 @@ pub async fn is_owned(
     .is_some())
 }
 
+/// Takes all shards from a gateway, under a new epoch: what it still says about them counts for nothing.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn release(connection: &mut Connection, owner: &str) -> Result<u64> {
+    Ok(sqlx::query(
+        "UPDATE shard SET owner = NULL, owner_instance = NULL, epoch = epoch + 1 WHERE owner = $1",
+    )
+    .bind(owner)
+    .execute(connection)
+    .await?
+    .rows_affected())
+}
+
 /// When a pool was last reconciled; `None` where it never was.
 ///
 /// # Errors

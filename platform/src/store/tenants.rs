@@ -56,3 +56,30 @@ pub async fn find(connection: &mut Connection, slug: &str) -> Result<Option<Tena
             .await?,
     )
 }
+
+/// Whether a tenant works. For one that doesn't, nothing is issued, its agents are nobody's, and its results are refused.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn is_active(connection: &mut Connection, slug: &str) -> Result<bool> {
+    Ok(
+        sqlx::query("SELECT 1 FROM tenant WHERE slug = $1 AND state = 'active'")
+            .bind(slug)
+            .fetch_optional(connection)
+            .await?
+            .is_some(),
+    )
+}
+
+/// Sets a tenant's state: `active`, `suspended` or `deleted`.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn set_state(connection: &mut Connection, slug: &str, state: &str) -> Result<()> {
+    sqlx::query("UPDATE tenant SET state = $2 WHERE slug = $1")
+        .bind(slug)
+        .bind(state)
+        .execute(connection)
+        .await?;
+    Ok(())
+}

@@ -2,7 +2,7 @@
 //!
 //! - [`freshness`]: when a check's newest result is too old to be called its state.
 //! - [`fleet`]: all agents with the states of their checks; the sorting and the pages.
-//! - [`agent`] and [`check`]: one of them.
+//! - [`agent`] and [`check`]: one of them; [`identity`]: where an agent's certificates stand.
 //! - [`chunk`]: opening sealed batches under hard limits; [`history`]: the results inside.
 //! - [`operations`]: tenants, gateways, jobs; [`alerts`]: alerts.
 
@@ -13,6 +13,7 @@ pub mod chunk;
 pub mod fleet;
 pub mod freshness;
 pub mod history;
+pub mod identity;
 pub mod operations;
 
 /// Rows that any one list returns at most.

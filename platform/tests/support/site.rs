@@ -12,25 +12,26 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use picket_identity::channel_binding::ChannelBinding;
 use picket_identity::credential::PrivateKey;
+use picket_identity::enrollment::EnrollFile;
 use picket_identity::profile::Leaf;
 use picket_identity::spiffe::TrustDomain;
 use picket_platform::app::Services;
-use picket_platform::authority::Authority;
 use picket_platform::authority::onboarding::NewAgent;
+use picket_platform::authority::{Authority, unix_time};
 use picket_platform::clock::{Clock, ManualClock, system_now};
-use picket_platform::coordination::{lease, reconcile};
+use picket_platform::coordination::{claims, lease, reconcile};
 use picket_platform::events::EventBus;
 use picket_platform::metrics::Metrics;
 use picket_platform::store::gateways::Joining;
 use picket_platform::store::{self, Store};
+use picket_proto::agent::v1::IssuedCertificate;
 use picket_proto::agent::v1::{
     BatchHeader, BatchPayload, CheckResult, Codec, LostRange, SealedBatch, Status,
 };
-use picket_proto::platform::v1::SubmitRequest;
+use picket_proto::platform::v1::{EnrollAgentRequest, Reachability, ReachabilityClaim, SubmitRequest};
 use prost::Message as _;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 
 pub struct Site {
     pub folder: tempfile::TempDir,
@@ -44,7 +45,11 @@ pub struct Agent {
     pub spiffe_id: String,
     pub key: PrivateKey,
     pub serial: String,
+    pub issued: IssuedCertificate,
 }
+
+/// The gateway through which agents are enrolled before the test begins; nothing of it stays.
+const ENROLLER: &str = "enroller";
 
 impl Site {
     pub async fn new() -> Self {
@@ -100,25 +105,108 @@ impl Site {
             .unwrap();
     }
 
+    /// An agent whose certificate is in use.
     pub async fn agent(&self, tenant: &str, name: &str) -> Agent {
-        let key = PrivateKey::generate().unwrap();
+        let file = self.register(tenant, name, false).await;
+        self.enrolled(tenant, name, &file).await
+    }
+
+    /// What `platform agent add` does.
+    pub async fn register(&self, tenant: &str, name: &str, replace: bool) -> EnrollFile {
         let new = NewAgent {
             tenant: tenant.parse().unwrap(),
             name: name.parse().unwrap(),
             endpoint: "127.0.0.1:7443".into(),
             interval: Duration::from_secs(1),
             unreachable_after: Duration::from_secs(5),
-            request: key.csr("whatever it asks for").unwrap(),
-            replace: false,
+            replace,
         };
-        let bundle = self.services.authority.add_agent(&new, "test").await.unwrap();
-        let leaf = Leaf::parse(&CertificateDer::from_pem_slice(bundle.leaf.as_bytes()).unwrap()).unwrap();
+        self.services.authority.add_agent(&new, "test").await.unwrap()
+    }
+
+    /// What a gateway asks after an agent with this file and this key has answered it.
+    pub fn enroll_request(
+        &self,
+        file: &EnrollFile,
+        key: &PrivateKey,
+        instance: &str,
+        (shard, epoch): (u32, u64),
+    ) -> EnrollAgentRequest {
+        let enrollment = file.verify(unix_time(self.clock.now())).unwrap();
+        let binding = ChannelBinding::from_bytes(&[7; 32]).unwrap();
+        let csr = key.csr("CA:TRUE, please").unwrap();
+        let signature = enrollment.activation_key().sign(&binding, &csr, &file.spiffe_id);
+        let (agent, tenant) = file.common_name.split_once('.').unwrap();
+        EnrollAgentRequest {
+            tenant: tenant.into(),
+            agent: agent.into(),
+            shard,
+            epoch,
+            instance: instance.into(),
+            correlation_id: "attempt-1".into(),
+            csr: csr.into(),
+            signature: signature.into(),
+            channel_binding: binding.as_bytes().to_vec().into(),
+        }
+    }
+
+    /// Enrols an agent, and has it seen with its certificate, through a gateway that is gone afterwards.
+    pub async fn enrolled(&self, tenant: &str, name: &str, file: &EnrollFile) -> Agent {
+        let key = PrivateKey::generate().unwrap();
+        let (shard, before) = self.shard_of(tenant, name).await;
+        let mut write = self.services.store.write().await.unwrap();
+        let now = write.now();
+        store::gateways::insert(
+            &mut write,
+            ENROLLER,
+            "shared",
+            "spiffe://picket.test/gateway/enroller",
+            now,
+        )
+        .await
+        .unwrap();
+        let at = (i64::from(shard), i64::try_from(before).unwrap());
+        store::shards::reassign(&mut write, "shared", at.0, at.1, ENROLLER, "boot")
+            .await
+            .unwrap();
+        write.commit().await.unwrap();
+        let request = self.enroll_request(file, &key, "boot", (shard, before + 1));
+        let issued = self
+            .services
+            .authority
+            .enroll_agent(ENROLLER, &request)
+            .await
+            .unwrap()
+            .unwrap();
+        let leaf = Leaf::parse(&issued.leaf).unwrap();
+        let seen = ReachabilityClaim {
+            tenant: tenant.into(),
+            agent: name.into(),
+            shard,
+            epoch: before + 1,
+            state: Reachability::Pending.into(),
+            certificate_serial: leaf.serial.to_string(),
+            ..ReachabilityClaim::default()
+        };
+        claims::take(&self.services, ENROLLER, "boot", "shared", &[seen])
+            .await
+            .unwrap();
+        let mut write = self.services.store.write().await.unwrap();
+        for gone in [
+            "UPDATE shard SET owner = NULL, owner_instance = NULL, epoch = epoch - 1 WHERE owner = 'enroller'",
+            "DELETE FROM gateway WHERE name = 'enroller'",
+            "DELETE FROM agent_reach WHERE gateway = 'enroller'",
+        ] {
+            sqlx::query(gone).execute(&mut *write).await.unwrap();
+        }
+        write.commit().await.unwrap();
         Agent {
             tenant: tenant.into(),
             name: name.into(),
             spiffe_id: leaf.uri.clone(),
             key,
             serial: leaf.serial.to_string(),
+            issued,
         }
     }
 
@@ -140,6 +228,7 @@ impl Site {
             version: "0",
             weight: 1,
             zone: "",
+            trust_sequence: 0,
         };
         let joined = lease::join(&self.services, gateway, &joining).await.unwrap();
         reconcile::all(&self.services).await.unwrap();
@@ -148,8 +237,13 @@ impl Site {
 
     /// The agent's shard and its epoch.
     pub async fn shard(&self, agent: &Agent) -> (u32, u64) {
+        self.shard_of(&agent.tenant, &agent.name).await
+    }
+
+    /// As [`Site::shard`], of an agent that has no certificate yet.
+    pub async fn shard_of(&self, tenant: &str, name: &str) -> (u32, u64) {
         let mut read = self.services.store.read().await.unwrap();
-        let row = store::agents::find(&mut read, &agent.tenant, &agent.name)
+        let row = store::agents::find(&mut read, tenant, name)
             .await
             .unwrap()
             .unwrap();

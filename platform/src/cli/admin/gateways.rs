@@ -4,7 +4,7 @@ use super::super::arguments::GatewayCommand;
 use super::super::{CliError, Site, actor, output};
 use crate::store;
 
-/// Adds or lists.
+/// Adds, revokes or lists.
 ///
 /// # Errors
 /// [`CliError`].
@@ -26,6 +26,11 @@ pub async fn run(command: GatewayCommand) -> Result<(), CliError> {
                 .await?;
             super::write_bundle(&out, &bundle)
         }
+        GatewayCommand::Revoke { name, at } => {
+            let site = Site::open(&at.config).await?;
+            site.authority.revoke_gateway(&name, &actor()).await?;
+            output::line(&format!("{name} is revoked"))
+        }
         GatewayCommand::List(listing) => {
             let site = Site::open(&listing.at.config).await?;
             let gateways = store::gateways::list(&mut *site.store.read().await?).await?;
@@ -33,18 +38,34 @@ pub async fn run(command: GatewayCommand) -> Result<(), CliError> {
                 vec![
                     gateway.name.clone().into(),
                     gateway.pool.clone().into(),
-                    gateway.state.clone().into(),
+                    state(gateway).into(),
                     gateway.version.clone().into(),
                     gateway.agents.into(),
                     gateway.spiffe_id.clone().into(),
+                    gateway.trust_sequence.into(),
                 ]
             };
             let rows: Vec<_> = gateways.iter().map(row).collect();
             output::rows(
                 listing.output,
-                &["name", "pool", "state", "version", "agents", "spiffe_id"],
+                &[
+                    "name",
+                    "pool",
+                    "state",
+                    "version",
+                    "agents",
+                    "spiffe_id",
+                    "trust_sequence",
+                ],
                 &rows,
             )
         }
     }
+}
+
+fn state(gateway: &store::gateways::Gateway) -> String {
+    if gateway.revoked_at.is_some() {
+        return "revoked".to_owned();
+    }
+    gateway.state.clone()
 }

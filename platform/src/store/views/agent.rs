@@ -61,6 +61,24 @@ row! {
         certificate_not_after_at: Option<UnixMs>,
         /// From when.
         certificate_not_before_at: Option<UnixMs>,
+        /// 1 where one was issued that hasn't been seen in use, else 0.
+        has_pending: i64,
+        /// 1 where its certificate's authority issues no more, else 0.
+        is_outdated: i64,
+        /// `waiting` or `used`, where it awaits enrolment.
+        activation: Option<String>,
+        /// Until when that enrolment file is good.
+        activation_expires_at: Option<UnixMs>,
+        /// When its recovery was approved.
+        recovery_approved_at: Option<UnixMs>,
+        /// Why a certificate was refused to it last; empty where none was.
+        refused_cause: String,
+        /// The sentence.
+        refused_detail: String,
+        /// Under which it was logged.
+        refused_correlation_id: String,
+        /// The sequence of the trust statement that it goes by.
+        trust_sequence: Option<i64>,
     }
 }
 
@@ -85,14 +103,21 @@ macro_rules! select_agents {
              r.state AS reach, r.cause, r.detail, r.since_at, r.reported_at, r.gateway, r.clock_skew_ms, r.agent_version, \
              r.spool_bytes, r.spool_quota, r.spool_dropped, u.stream, u.committed_seq, u.lost_total, u.updated_at AS cursor_at, \
              t.serial AS certificate_serial, t.not_after_at AS certificate_not_after_at, \
-             t.not_before_at AS certificate_not_before_at \
+             t.not_before_at AS certificate_not_before_at, \
+             EXISTS (SELECT 1 FROM certificate p WHERE p.subject_kind = 'agent' AND p.tenant = a.tenant \
+             AND p.subject = a.name AND p.state = 'pending') AS has_pending, \
+             CASE WHEN i.state IS NULL OR i.state = 'active' THEN 0 ELSE 1 END AS is_outdated, \
+             v.state AS activation, v.expires_at AS activation_expires_at, a.recovery_approved_at, a.refused_cause, \
+             a.refused_detail, a.refused_correlation_id, r.trust_sequence \
              FROM agent a \
+             LEFT JOIN activation v ON v.tenant = a.tenant AND v.agent = a.name AND v.state IN ('waiting', 'used') \
              LEFT JOIN agent_reach r ON r.tenant = a.tenant AND r.agent = a.name \
              LEFT JOIN agent_cursor u ON u.tenant = a.tenant AND u.agent = a.name \
              LEFT JOIN certificate t ON t.subject_kind = 'agent' AND t.tenant = a.tenant AND t.subject = a.name \
              AND t.state = 'current' AND NOT EXISTS (SELECT 1 FROM certificate n WHERE n.subject_kind = 'agent' \
              AND n.tenant = t.tenant AND n.subject = t.subject AND n.state = 'current' \
-             AND (n.issued_at > t.issued_at OR (n.issued_at = t.issued_at AND n.serial > t.serial))) ",
+             AND (n.issued_at > t.issued_at OR (n.issued_at = t.issued_at AND n.serial > t.serial))) \
+             LEFT JOIN ca i ON i.id = t.issuer_ca ",
             $condition
         )
     };
