@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use picket_identity::name::{AgentName, TenantSlug};
 use picket_identity::spiffe::SpiffeId;
+use picket_proto::agent::v1::TrustUpdate;
 use picket_proto::platform::v1 as proto;
 
 use crate::reachability::State;
@@ -47,8 +48,38 @@ pub struct TenantTrust {
     pub roots: Vec<Vec<u8>>,
 }
 
+/// What one tenant's agents are to trust: signed by the platform, carried to each that goes by an older one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AgentTrust {
+    /// Only ever rises.
+    pub sequence: u64,
+    /// As the platform sent it.
+    pub update: TrustUpdate,
+}
+
+/// What is to be done with an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Work {
+    /// It is polled, and its certificate renewed.
+    Poll,
+    /// It waits to be enrolled. One that has a certificate as well goes on being polled.
+    Enroll,
+    /// Its certificate has expired, and an operator approved that it gets another.
+    Recover,
+}
+
+impl From<proto::AgentWork> for Work {
+    fn from(work: proto::AgentWork) -> Self {
+        match work {
+            proto::AgentWork::Unspecified => Self::Poll,
+            proto::AgentWork::Enroll => Self::Enroll,
+            proto::AgentWork::Recover => Self::Recover,
+        }
+    }
+}
+
 /// One agent that this gateway owns, with all that is needed to poll it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Assigned {
     /// Which agent.
     pub key: AgentKey,
@@ -72,10 +103,16 @@ pub struct Assigned {
     pub reachability: State,
     /// What to trust it by.
     pub trust: Arc<TenantTrust>,
+    /// What it is to trust itself; `None` where the platform says nothing of that.
+    pub agent_trust: Option<Arc<AgentTrust>>,
+    /// What is to be done with it.
+    pub work: Work,
+    /// Its certificate is to be renewed now, whatever its age.
+    pub renew: bool,
 }
 
 /// What a snapshot or a delta changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     /// The agent is new, or something about it is.
     Upsert(Arc<Assigned>),
@@ -100,7 +137,7 @@ pub struct Unusable {
 pub struct Assignment {
     revision: u64,
     shards: HashMap<u32, u64>,
-    trust: HashMap<String, Arc<TenantTrust>>,
+    trust: HashMap<String, (Arc<TenantTrust>, Option<Arc<AgentTrust>>)>,
     records: HashMap<(String, String), proto::AssignedAgent>,
     agents: HashMap<AgentKey, Arc<Assigned>>,
 }
@@ -154,7 +191,13 @@ impl Assignment {
                 tenant_cas: tenant.tenant_cas.iter().map(|der| der.to_vec()).collect(),
                 roots: tenant.roots.iter().map(|der| der.to_vec()).collect(),
             };
-            self.trust.insert(tenant.tenant, Arc::new(trust));
+            let agent_trust = tenant.agent_trust.map(|update| {
+                Arc::new(AgentTrust {
+                    sequence: tenant.agent_trust_sequence,
+                    update,
+                })
+            });
+            self.trust.insert(tenant.tenant, (Arc::new(trust), agent_trust));
         }
         for removed in delta.removed {
             self.records.remove(&(removed.tenant, removed.agent));
@@ -224,7 +267,7 @@ impl Assignment {
             .shards
             .get(&record.shard)
             .ok_or_else(|| format!("it is in shard {}, which this gateway doesn't own", record.shard))?;
-        let trust = self
+        let (trust, agent_trust) = self
             .trust
             .get(&record.tenant)
             .ok_or("the platform sent no CA certificate for its tenant")?;
@@ -246,6 +289,9 @@ impl Assignment {
             },
             reachability: record.reachability().into(),
             trust: Arc::clone(trust),
+            agent_trust: agent_trust.clone(),
+            work: record.work().into(),
+            renew: record.renew,
         })
     }
 }

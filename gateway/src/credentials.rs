@@ -11,18 +11,18 @@ use picket_identity::Serial;
 use picket_identity::credential::{Credential, CredentialError, PrivateKey};
 use picket_identity::name::{GatewayName, TenantSlug};
 use picket_identity::spiffe::{SpiffeId, TrustDomain};
-use picket_identity::verify::{self, GatewayExpectation, Refusal, Serials, Trust, TrustError};
+use picket_identity::verify::{self, GatewayExpectation, IssuerId, Refusal, Serials, Trust, TrustError};
 use picket_proto::platform::v1::IssueTenantCertificateRequest;
 use picket_proto::platform::v1::registry_client::RegistryClient;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rustls_pki_types::{CertificateDer, UnixTime};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tonic::transport::Channel;
 
 use crate::backoff::Backoff;
 use crate::clock::BootTime;
-use crate::platform::{GatewayIdentity, Unavailable};
+use crate::platform::{GatewayIdentity, Link, Unavailable};
 use crate::telemetry;
 
 const ISSUE_DEADLINE: Duration = Duration::from_secs(10);
@@ -65,7 +65,10 @@ pub enum IssueError {
 pub struct TenantCredential {
     credential: Credential,
     serial: Serial,
+    issuer: IssuerId,
     not_before: UnixTime,
+    /// Its issuer is on its way out: another is to be asked for, whatever its age.
+    is_retired: bool,
 }
 
 impl TenantCredential {
@@ -95,7 +98,10 @@ const fn half_life(not_before: u64, not_after: u64) -> u64 {
 
 /// The certificates that there are, read by every dial. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Credentials(Arc<ArcSwap<HashMap<TenantSlug, Arc<TenantCredential>>>>);
+pub struct Credentials(
+    Arc<ArcSwap<HashMap<TenantSlug, Arc<TenantCredential>>>>,
+    Arc<Notify>,
+);
 
 impl Credentials {
     /// The certificate for a tenant's agents, unless there is none that is good.
@@ -108,7 +114,22 @@ impl Credentials {
 
     fn needs_one(&self, tenant: &TenantSlug) -> bool {
         self.get(tenant)
-            .is_none_or(|credential| credential.is_past_half_life(verify::now()))
+            .is_none_or(|credential| credential.is_retired || credential.is_past_half_life(verify::now()))
+    }
+
+    /// Has every certificate replaced that isn't by `active`. Until then each is good as it was.
+    pub fn retire_all_but(&self, active: &IssuerId) {
+        self.0.rcu(|all| {
+            let mut all = HashMap::clone(all);
+            for credential in all.values_mut().filter(|kept| kept.issuer != *active) {
+                *credential = Arc::new(TenantCredential {
+                    is_retired: true,
+                    ..TenantCredential::clone(credential)
+                });
+            }
+            all
+        });
+        self.1.notify_one();
     }
 
     fn put(&self, tenant: &TenantSlug, credential: TenantCredential) {
@@ -171,6 +192,8 @@ pub async fn issue(
     Ok(TenantCredential {
         not_before: verified.not_before(),
         serial: verified.serial().clone(),
+        issuer: *verified.issuer(),
+        is_retired: false,
         credential,
     })
 }
@@ -187,7 +210,7 @@ fn expected_id(platform: &TrustDomain, gateway: &GatewayName, tenant: &TenantSlu
 pub async fn keep(
     credentials: Credentials,
     channel: Channel,
-    identity: Arc<GatewayIdentity>,
+    link: Link,
     mut wanted: watch::Receiver<Vec<TenantSlug>>,
 ) {
     let mut rng = StdRng::from_os_rng();
@@ -204,7 +227,8 @@ pub async fn keep(
             .collect();
         let mut issued = futures_util::stream::iter(due)
             .map(|tenant| {
-                let (channel, identity) = (channel.clone(), Arc::clone(&identity));
+                // The newest: what is trusted may have changed since the session began.
+                let (channel, identity) = (channel.clone(), link.identity());
                 async move {
                     let outcome = issue(channel, &identity, &tenant).await;
                     (tenant, outcome)
@@ -237,6 +261,7 @@ pub async fn keep(
         let wait = retries.min().unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN);
         tokio::select! {
             changed = wanted.changed() => if changed.is_err() { return },
+            () = credentials.1.notified() => {}
             () = tokio::time::sleep(wait) => {}
         }
     }

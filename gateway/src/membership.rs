@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use picket_identity::name::TenantSlug;
-use picket_proto::platform::v1::{Assignment as AssignmentMessage, Heartbeat, Hello, ReachabilityClaims};
+use picket_proto::platform::v1::{
+    Assignment as AssignmentMessage, Heartbeat, Hello, PlatformTrust, ReachabilityClaims,
+};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -22,10 +24,12 @@ use crate::config::Config;
 use crate::credentials::{self, Credentials};
 use crate::ingest::Ingest;
 use crate::lease::Fence;
+use crate::own_identity;
 use crate::platform::Link;
 use crate::poll::{Poller, Shared};
 use crate::session::{Event, Session, SessionError};
 use crate::telemetry;
+use crate::upkeep::issuer::Issuer;
 
 /// The first try to join again is soon: most sessions end because one platform node restarts. The cap is half a lease: a
 /// process that takes the place of one that was killed waits for that lease, and not much longer.
@@ -96,7 +100,7 @@ impl Membership {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 weight: self.config.weight,
                 zone: self.config.zone.clone(),
-                trust_sequence: 0,
+                trust_sequence: self.link.identity().trust_sequence(),
             };
             let (session, snapshot) = Session::join(channel.clone(), hello, fence.clone()).await?;
             Ok::<_, SessionError>((channel, session, snapshot))
@@ -108,12 +112,19 @@ impl Membership {
 
         let mut tasks = JoinSet::new();
         let (wanted, wanted_tenants) = watch::channel(Vec::new());
-        let identity = self.link.identity();
+        let issuer = Issuer::new(channel.clone(), Arc::clone(&instance), fence.clone());
         tasks.spawn(credentials::keep(
             self.credentials.clone(),
-            channel,
-            identity,
+            channel.clone(),
+            self.link.clone(),
             wanted_tenants,
+        ));
+        let (platform_trust, told) = watch::channel(PlatformTrust::default());
+        tasks.spawn(own_identity::keep(
+            self.link.clone(),
+            channel,
+            self.credentials.clone(),
+            told,
         ));
         let outbox = Outbox::default();
         let in_flight = Arc::new(AtomicUsize::new(0));
@@ -122,6 +133,7 @@ impl Membership {
             ingest: Ingest::start(self.link.clone(), self.config.limits.submits),
             fence,
             dials: Arc::new(Semaphore::new(self.config.limits.dials)),
+            issuer,
         };
         let poller = Poller::new(
             shared,
@@ -136,7 +148,9 @@ impl Membership {
         let polling = tasks.spawn(poller.run(poller_changes, drain.clone()));
 
         let mut work = Work {
+            link: self.link.clone(),
             session,
+            platform_trust,
             assignment: Assignment::default(),
             changes,
             wanted,
@@ -171,7 +185,9 @@ impl Membership {
 
 /// What goes on during a session, beside the polls.
 struct Work {
+    link: Link,
     session: Session,
+    platform_trust: watch::Sender<PlatformTrust>,
     assignment: Assignment,
     changes: mpsc::Sender<Vec<Change>>,
     wanted: watch::Sender<Vec<TenantSlug>>,
@@ -193,6 +209,7 @@ impl Work {
             tokio::select! {
                 event = self.session.next() => match event? {
                     Event::Delta(delta) => self.apply(delta).await,
+                    Event::Trust(trust) => drop(self.platform_trust.send_replace(trust)),
                     Event::Renewed => {}
                 },
                 () = sleep(heartbeat_in) => self.beat()?,
@@ -249,7 +266,7 @@ impl Work {
             revision: self.assignment.revision(),
             agents: count(self.assignment.len()),
             polls_in_flight: count(self.in_flight.load(Ordering::Relaxed)),
-            trust_sequence: 0,
+            trust_sequence: self.link.identity().trust_sequence(),
         })
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use picket_identity::bundle::{self, BundleError, Identity, IdentityBundle};
 use picket_identity::connect::{self, DialError, DialLimits};
-use picket_identity::credential::Credential;
+use picket_identity::credential::{Credential, PrivateKey};
 use picket_identity::name::GatewayName;
 use picket_identity::spiffe::{SpiffeId, TrustDomain};
 use picket_identity::tls::{ClientTls, gateway_dialling_platform};
@@ -48,6 +48,9 @@ pub enum IdentityError {
         /// What the certificate says.
         got: SpiffeId,
     },
+    /// The installation was interrupted; what was there is whole.
+    #[error("the installation of the identity was interrupted: {0}")]
+    Interrupted(String),
     /// No TLS configuration can be made of it.
     #[error("{0}")]
     Tls(#[from] picket_identity::tls::TlsError),
@@ -111,9 +114,14 @@ impl GatewayIdentity {
         &self.platform
     }
 
-    /// The platform's root, and the CAs of its nodes.
+    /// The platform's roots, and the CAs of its nodes.
     pub fn trust(&self) -> &Trust {
         self.identity.peers()
+    }
+
+    /// The sequence of what is trusted.
+    pub fn trust_sequence(&self) -> u64 {
+        self.identity.trust_sequence()
     }
 
     /// Key and chain.
@@ -189,12 +197,57 @@ impl Link {
         self.0.identity.load_full()
     }
 
+    /// The folder that it is kept in.
+    pub fn folder(&self) -> &Path {
+        &self.0.config.identity_dir
+    }
+
     /// Takes up what was enrolled since; keeps the last good identity where that can't be used.
     pub fn reload_identity(&self) {
         match GatewayIdentity::load(&self.0.config) {
-            Ok(identity) => self.0.identity.store(Arc::new(identity)),
-            Err(error) => telemetry::identity_not_reloaded(&error),
+            Ok(identity) => self.publish(identity),
+            Err(error) => {
+                telemetry::identity_not_reloaded(&error);
+                self.say_until_when();
+            }
         }
+    }
+
+    /// Verifies another certificate, or other trust, and installs it in the folder: all of it or nothing. With a key where
+    /// the certificate is for another one.
+    ///
+    /// # Errors
+    /// It can't be used, or is somebody else's; nothing was changed.
+    pub(crate) async fn install(
+        &self,
+        bundle: IdentityBundle,
+        key: Option<PrivateKey>,
+    ) -> Result<(), IdentityError> {
+        check_owner(&self.0.config, &bundle.spiffe_id)?;
+        let folder = self.folder().to_owned();
+        let path = folder.clone();
+        let installed = tokio::task::spawn_blocking(move || match key {
+            Some(key) => bundle::install_with_key(&folder, &bundle, &key, verify::now()),
+            None => bundle::install(&folder, &bundle, verify::now()),
+        });
+        let identity = match installed.await {
+            Ok(installed) => installed.map_err(cannot_use(&path))?,
+            Err(error) => return Err(IdentityError::Interrupted(error.to_string())),
+        };
+        self.publish(GatewayIdentity::of(&self.0.config, identity)?);
+        Ok(())
+    }
+
+    fn publish(&self, identity: GatewayIdentity) {
+        let before = self.identity();
+        if before.verified().leaf() != identity.verified().leaf() {
+            telemetry::own_identity_changed(identity.verified().serial());
+        }
+        self.0.identity.store(Arc::new(identity));
+        self.say_until_when();
+    }
+
+    fn say_until_when(&self) {
         let not_after = self.identity().verified().not_after().as_secs();
         telemetry::own_certificate(not_after, verify::now().as_secs());
     }

@@ -1,41 +1,48 @@
 //! Polls every assigned agent on its interval.
 //!
-//! One task owns all agents and their timetable; each poll is a task of its own that takes the agent's connection with
-//! it and brings it back. So nothing here is locked, an agent never has two polls at once, and when the session ends
-//! all of it is dropped together.
+//! One task owns all agents and their timetables; each poll is a task of its own that takes the agent's connection with
+//! it and brings it back. So an agent never has two polls at once, and when the session ends all of it is dropped
+//! together. What an agent's identity needs is done beside the polls, in tasks of their own (`errand`), at most one at a
+//! time for each agent; what both share is the agent's `line`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use picket_proto::platform::v1 as proto;
 use rand::Rng as _;
 use rand::rngs::StdRng;
 use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::assignment::{AgentKey, Assigned, Change, Cursor};
+use crate::assignment::{AgentKey, Assigned, Change};
 use crate::backoff::Backoff;
-use crate::claims::{Outbox, Pace};
+use crate::claims::Outbox;
 use crate::clock::BootTime;
 use crate::credentials::Credentials;
-use crate::reachability::{Moment, Reachability, State};
+use crate::reachability::{Moment, State};
 use crate::telemetry;
+use crate::upkeep::{Attempt, Need};
 
 pub(crate) mod connection;
 pub(crate) mod dial;
+mod entry;
+mod errand;
 pub(crate) mod failure;
 mod frame;
-mod round;
+mod line;
+pub(crate) mod round;
 mod timetable;
 
-use connection::{Connection, Facts};
+use entry::{Entry, Running};
+use errand::{Done, Errand, Errands};
 pub use frame::FrameError;
+use line::Verdict;
 use round::{Job, Report};
 pub use round::{Outcome, Shared};
-use timetable::{Timetable, phase_hash, until_first_poll, until_next_poll};
+use timetable::{Timetable, until_first_poll, until_next_poll};
 
 /// After a failed poll of an agent. Half a minute is as long as an agent that is polled often may wait to be found again.
 fn after_failure(interval: Duration) -> Backoff {
@@ -55,25 +62,11 @@ const NOT_OURS: Duration = Duration::from_secs(10);
 /// How long to wait for a tenant's certificate before looking again.
 const NO_CREDENTIAL: Duration = Duration::from_millis(500);
 
-/// One agent.
-struct Entry {
-    assigned: Arc<Assigned>,
-    hash: u64,
-    reachability: Reachability,
-    cursor: Cursor,
-    facts: Option<Facts>,
-    kept: Option<Connection>,
-    pace: Pace,
-    /// Polls in a row whose results the platform couldn't take.
-    platform_failures: u32,
-    running: Option<Running>,
-}
+/// How long to wait for a certificate that is just being handed over to the agent.
+const BEING_BROUGHT_IN: Duration = Duration::from_millis(100);
 
-struct Running {
-    id: Id,
-    abort: AbortHandle,
-    since: BootTime,
-}
+/// How often what depends on the time alone is looked at.
+const TICK: Duration = Duration::from_secs(1);
 
 /// Polls the agents of one session.
 pub struct Poller {
@@ -86,7 +79,9 @@ pub struct Poller {
     timetable: Timetable<AgentKey>,
     polls: JoinSet<Report>,
     by_task: HashMap<Id, AgentKey>,
-    states_reported: BootTime,
+    /// When something is to be done for an agent's identity.
+    needs: Timetable<AgentKey>,
+    errands: Errands,
     rng: StdRng,
 }
 
@@ -110,7 +105,8 @@ impl Poller {
             timetable: Timetable::default(),
             polls: JoinSet::new(),
             by_task: HashMap::new(),
-            states_reported: BootTime::default(),
+            needs: Timetable::default(),
+            errands: Errands::default(),
             rng,
         }
     }
@@ -118,23 +114,39 @@ impl Poller {
     /// Polls until `drain` is cancelled and the polls in flight have ended, or the sender of `changes` is gone. Dropping
     /// the future ends every poll at once.
     pub async fn run(mut self, mut changes: mpsc::Receiver<Vec<Change>>, drain: CancellationToken) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut has_abandoned = false;
         loop {
-            self.report_states();
-            let may_start = !drain.is_cancelled() && self.polls.len() < self.max_in_flight;
+            let is_draining = drain.is_cancelled();
+            if is_draining && !has_abandoned {
+                has_abandoned = true;
+                self.abandon_errands();
+            }
+            let may_start = !is_draining && self.polls.len() < self.max_in_flight;
             if may_start {
                 self.start_due();
             }
-            if drain.is_cancelled() && self.polls.is_empty() {
+            if !is_draining {
+                self.start_errands();
+            }
+            if is_draining && self.polls.is_empty() && self.errands.is_empty() {
                 return;
             }
-            let next = self.timetable.next().filter(|_| may_start);
+            let poll = self.timetable.next().filter(|_| may_start);
+            let need = self.needs.next().filter(|_| !is_draining);
+            let next = [poll, need].into_iter().flatten().min();
             tokio::select! {
-                () = drain.cancelled(), if !drain.is_cancelled() => {}
+                () = drain.cancelled(), if !is_draining => {}
                 Some(ended) = self.polls.join_next_with_id(), if !self.polls.is_empty() => self.absorb(ended),
+                ended = self.errands.next(), if !self.errands.is_empty() => if let Some((key, done)) = ended {
+                    self.absorb_errand(&key, done);
+                },
                 changed = changes.recv() => match changed {
                     Some(changed) => self.apply(changed),
                     None => return,
                 },
+                _ = tick.tick() => self.tick(),
                 () = until(next), if next.is_some() => {}
             }
         }
@@ -148,8 +160,16 @@ impl Poller {
                 Change::Remove(key) => {
                     self.outbox.withdraw(&key);
                     self.timetable.remove(&key);
-                    if let Some(running) = self.agents.remove(&key).and_then(|entry| entry.running) {
+                    self.needs.remove(&key);
+                    let Some(mut entry) = self.agents.remove(&key) else {
+                        continue;
+                    };
+                    entry.line.hang_up();
+                    if let Some(running) = entry.running.take() {
                         self.forget(&running);
+                    }
+                    if let Some(errand) = &entry.errand {
+                        self.errands.abandon(errand);
                     }
                 }
             }
@@ -158,43 +178,52 @@ impl Poller {
 
     fn upsert(&mut self, assigned: Arc<Assigned>, now: Moment) {
         let key = assigned.key.clone();
-        let hash = phase_hash(key.tenant.as_str(), key.agent.as_str());
         let Some(entry) = self.agents.get_mut(&key) else {
-            let never_reached = assigned.reachability == State::Pending;
-            let wait = until_first_poll(assigned.interval, hash, never_reached);
-            self.timetable.set(key.clone(), now.boot + wait);
-            let entry = Entry {
-                hash,
-                reachability: Reachability::taken_over(assigned.reachability, now),
-                cursor: assigned.cursor.clone(),
-                facts: None,
-                kept: None,
-                pace: Pace::default(),
-                platform_failures: 0,
-                running: None,
-                assigned,
-            };
-            self.agents.insert(key, entry);
+            let entry = Entry::new(assigned, now);
+            if entry.is_polled() {
+                let never_reached = entry.assigned.reachability == State::Pending;
+                let wait = until_first_poll(entry.assigned.interval, entry.hash, never_reached);
+                self.timetable.set(key.clone(), now.boot + wait);
+            }
+            self.agents.insert(key.clone(), entry);
+            return self.plan_errand(&key, now);
+        };
+        // The answers to what was submitted are newer than any delta: the cursor stays. So does whatever goes on over a
+        // connection to somebody who is still whom to expect.
+        let was_polled = entry.is_polled();
+        let before = std::mem::replace(&mut entry.assigned, Arc::clone(&assigned));
+        entry.upkeep.told(&before, &assigned, now.boot);
+        let verdict = entry.line.told(assigned);
+        if before.endpoint != entry.assigned.endpoint
+            && let Some(errand) = entry.errand.take()
+        {
+            self.errands.abandon(&errand);
+        }
+        let begins_anew =
+            verdict == Verdict::BeginAgain || before.epoch != entry.assigned.epoch || !was_polled;
+        self.begin_again(&key, begins_anew, now);
+        self.plan_errand(&key, now);
+    }
+
+    /// Plans the next poll of an agent after a new word on it; `at_once` where nothing from before counts any more.
+    fn begin_again(&mut self, key: &AgentKey, at_once: bool, now: Moment) {
+        let Some(entry) = self.agents.get_mut(key) else {
             return;
         };
-        // The answers to what was submitted are newer than any delta: the cursor stays. Whom to trust may have changed:
-        // the connection doesn't stay, nor does a poll that began under the old word.
-        let dial_again = !Connection::would_be_the_same(&entry.assigned, &assigned);
-        let restart = dial_again || entry.assigned.epoch != assigned.epoch;
-        if dial_again {
-            entry.kept = None;
-        }
-        entry.assigned = assigned;
-        let was_running = if restart { entry.running.take() } else { None };
+        let was_running = if at_once { entry.running.take() } else { None };
         if entry.running.is_some() {
             return;
         }
-        let wait = if restart {
-            Duration::ZERO
+        if entry.is_polled() {
+            let wait = if at_once {
+                Duration::ZERO
+            } else {
+                until_next_poll(now.unix_ms, entry.assigned.interval, entry.hash)
+            };
+            self.timetable.set(key.clone(), now.boot + wait);
         } else {
-            until_next_poll(now.unix_ms, entry.assigned.interval, hash)
-        };
-        self.timetable.set(key, now.boot + wait);
+            self.timetable.remove(key);
+        }
         if let Some(running) = was_running {
             self.forget(&running);
         }
@@ -203,6 +232,78 @@ impl Poller {
     fn forget(&mut self, running: &Running) {
         running.abort.abort();
         self.by_task.remove(&running.id);
+    }
+
+    /// Puts the agent's next need into the timetable.
+    fn plan_errand(&mut self, key: &AgentKey, now: Moment) {
+        let next = self.agents.get(key).and_then(|entry| entry.next_need(now));
+        match next {
+            Some((at, _)) => self.needs.set(key.clone(), at),
+            None => self.needs.remove(key),
+        }
+    }
+
+    fn start_errands(&mut self) {
+        let now = Moment::now();
+        while let Some((key, _)) = self.needs.take_due(now.boot) {
+            let Some(entry) = self.agents.get(&key) else {
+                continue;
+            };
+            match entry.next_need(now) {
+                Some((at, need)) if at <= now.boot => self.start_errand(key, need, now),
+                // What was planned isn't needed any more, or later.
+                Some((at, _)) => self.needs.set(key, at),
+                None => {}
+            }
+        }
+    }
+
+    fn start_errand(&mut self, key: AgentKey, need: Need, now: Moment) {
+        let Some(credential) = self.credentials.get(&key.tenant) else {
+            return self.needs.set(key, now.boot + NO_CREDENTIAL);
+        };
+        let Some(entry) = self.agents.get_mut(&key) else {
+            return;
+        };
+        let errand = Errand {
+            need,
+            attempt: Attempt::new(),
+            wire: entry.wire(&credential),
+            line: Arc::clone(&entry.line),
+            shared: self.shared.clone(),
+            credential,
+        };
+        entry.errand = Some(self.errands.start(key, errand));
+    }
+
+    fn absorb_errand(&mut self, key: &AgentKey, done: Result<Done, JoinError>) {
+        let Some(entry) = self.agents.get_mut(key) else {
+            return;
+        };
+        let now = Moment::now();
+        let Some(errand) = entry.errand.take() else { return };
+        let poll_now = match done {
+            Ok(done) => entry.absorb_errand(key, done, now, &self.outbox, &mut self.rng),
+            Err(error) => {
+                telemetry::errand_crashed(key, &error);
+                entry.upkeep.failed(errand.need, now.boot, &mut self.rng);
+                false
+            }
+        };
+        // A poll in flight ends as it would have; the one after it is made at once.
+        if poll_now && entry.running.is_none() {
+            self.timetable.set(key.clone(), now.boot);
+        }
+        self.plan_errand(key, now);
+    }
+
+    /// At shutdown only what may have been issued already is still handed over.
+    fn abandon_errands(&mut self) {
+        for entry in self.agents.values_mut() {
+            if let Some(errand) = entry.errand.take_if(|errand| !errand.attempt.is_issuing()) {
+                self.errands.abandon(&errand);
+            }
+        }
     }
 
     fn start_due(&mut self) {
@@ -216,9 +317,12 @@ impl Poller {
     }
 
     fn start(&mut self, key: AgentKey, due: BootTime, now: BootTime) {
-        let Some(entry) = self.agents.get_mut(&key) else {
+        let Some(entry) = self.agents.get_mut(&key).filter(|entry| entry.is_polled()) else {
             return;
         };
+        if entry.is_being_brought_in() {
+            return self.timetable.set(key, now + BEING_BROUGHT_IN);
+        }
         let Some(credential) = self.credentials.get(&key.tenant) else {
             let wait = NO_CREDENTIAL.mul_f64(self.rng.random_range(0.5..=1.5));
             telemetry::poll_ended(&key, &Outcome::NoCredential, Duration::ZERO, self.polls.len());
@@ -230,6 +334,7 @@ impl Poller {
             cursor: entry.cursor.clone(),
             credential,
             kept: entry.kept.take(),
+            line: Arc::clone(&entry.line),
             shared: self.shared.clone(),
         };
         let abort = self.polls.spawn(round::poll(job));
@@ -277,99 +382,26 @@ impl Poller {
                 entry.assigned.interval
             }
         };
-        self.timetable.set(key, now.boot + wait);
+        self.timetable.set(key.clone(), now.boot + wait);
+        self.plan_errand(&key, now);
     }
 
-    /// Counts the agents, which takes time in proportion to them, at most once a second.
-    fn report_states(&mut self) {
-        let now = BootTime::now();
-        if now.since(self.states_reported) < Duration::from_secs(1) {
-            return;
+    /// Once a second: what depends on the time alone, and the numbers of agents, whose counting takes time in proportion.
+    fn tick(&mut self) {
+        let now = Moment::now();
+        let too_long = |entry: &Entry| entry.line.tick(now.boot) == Verdict::BeginAgain;
+        let judged: Vec<AgentKey> = self
+            .agents
+            .iter()
+            .filter(|(_, entry)| too_long(entry))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in judged {
+            self.begin_again(&key, true, now);
         }
-        self.states_reported = now;
         for state in State::ALL {
             let agents = self.agents.values();
             telemetry::agents_by_state(state, agents.filter(|e| e.reachability.state() == state).count());
-        }
-    }
-}
-
-impl Entry {
-    /// Takes in what a poll found out; returns the time until the next one.
-    fn absorb(
-        &mut self,
-        key: &AgentKey,
-        report: Report,
-        now: Moment,
-        outbox: &Outbox,
-        rng: &mut StdRng,
-    ) -> Duration {
-        self.cursor = report.cursor;
-        self.kept = report.connection.map(Connection::keep);
-        self.facts = report.facts.or_else(|| self.facts.take());
-        let interval = self.assigned.interval;
-        let unreachable_after = self.assigned.unreachable_after;
-        let regular = || until_next_poll(now.unix_ms, interval, self.hash);
-        let (news, wait) = match report.outcome {
-            Outcome::Reached { more } => {
-                self.platform_failures = 0;
-                let wait = if more {
-                    Duration::from_millis(100)
-                } else {
-                    regular()
-                };
-                (Some(self.reachability.succeeded(now)), wait)
-            }
-            Outcome::AgentFailed(failure) => {
-                let news = self.reachability.failed(now, failure, unreachable_after);
-                let delay = after_failure(interval).delay(self.reachability.failures(), rng);
-                // The last try before an agent is called unreachable is made when that is due, not a backoff later.
-                let deadline = self.reachability.unreachable_at(unreachable_after);
-                let until_deadline = deadline.map_or(delay, |at| at.since(now.boot));
-                (Some(news), delay.min(until_deadline))
-            }
-            Outcome::PlatformBusy(_) => {
-                self.platform_failures = self.platform_failures.saturating_add(1);
-                let wait = PLATFORM_BUSY.delay(self.platform_failures, rng);
-                (Some(self.reachability.succeeded(now)), wait)
-            }
-            Outcome::NotOurs => (None, NOT_OURS),
-            Outcome::Fenced | Outcome::NoCredential => (None, NO_CREDENTIAL),
-        };
-        if news == Some(true) {
-            telemetry::reachability_changed(key, &self.reachability);
-        }
-        if news.is_some_and(|news| self.pace.is_due(news, now.boot)) {
-            outbox.put(key.clone(), self.claim());
-        }
-        wait
-    }
-
-    fn claim(&self) -> proto::ReachabilityClaim {
-        let failure = self.reachability.failure();
-        let facts = self.facts.as_ref();
-        proto::ReachabilityClaim {
-            tenant: self.assigned.key.tenant.to_string(),
-            agent: self.assigned.key.agent.to_string(),
-            shard: self.assigned.shard,
-            epoch: self.assigned.epoch,
-            state: proto::Reachability::from(self.reachability.state()).into(),
-            cause: failure.map_or_else(String::new, |failure| failure.cause.to_string()),
-            detail: failure.map_or_else(String::new, |failure| failure.detail.clone()),
-            since_unix_ms: self.reachability.since_unix_ms(),
-            clock_skew_ms: facts.map(|facts| facts.clock_skew_ms),
-            agent_version: facts.map_or_else(String::new, |facts| facts.version.clone()),
-            spool: facts
-                .and_then(|facts| facts.spool.as_ref())
-                .map(|spool| proto::AgentSpool {
-                    stream: spool.stream.clone(),
-                    first_seq: spool.first_seq,
-                    last_seq: spool.last_seq,
-                    bytes: spool.bytes,
-                    quota_bytes: spool.quota_bytes,
-                    dropped: spool.dropped,
-                }),
-            ..proto::ReachabilityClaim::default()
         }
     }
 }

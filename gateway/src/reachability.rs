@@ -17,11 +17,12 @@ use picket_identity::verify::Reason;
 use picket_proto::platform::v1 as proto;
 
 use crate::clock::BootTime;
+use crate::upkeep;
 
 /// Where an agent stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
-    /// Nobody has tried it yet.
+    /// Nobody has tried it yet, or it waits to be enrolled.
     Pending,
     /// The last attempt succeeded.
     Reachable,
@@ -87,6 +88,8 @@ pub enum Cause {
     Protocol,
     /// The platform refused the agent's results.
     ResultsRefused,
+    /// It got no certificate, for this reason.
+    Upkeep(upkeep::Cause),
 }
 
 impl Cause {
@@ -101,6 +104,7 @@ impl Cause {
             Self::GatewayRefused => "gateway_refused",
             Self::Protocol => "protocol",
             Self::ResultsRefused => "results_refused",
+            Self::Upkeep(cause) => cause.as_str(),
         }
     }
 }
@@ -196,6 +200,18 @@ impl Reachability {
             _ => State::Suspect,
         };
         self.enter(next, at) || another_cause
+    }
+
+    /// The agent waits to be enrolled, and this is why it isn't yet. That is no fault of the agent's: it is neither suspect
+    /// nor unreachable, however long it takes. Whether it is news.
+    pub fn awaits(&mut self, at: Moment, failure: Failure) -> bool {
+        self.last_contact = at.boot;
+        let another_cause = self
+            .failure
+            .as_ref()
+            .is_none_or(|before| before.cause != failure.cause);
+        self.failure = Some(failure);
+        self.enter(State::Pending, at) || another_cause
     }
 
     fn enter(&mut self, state: State, at: Moment) -> bool {
@@ -312,6 +328,23 @@ mod tests {
     fn a_new_owner_blames_an_agent_only_for_what_it_saw_itself() {
         let mut agent = Reachability::taken_over(State::Suspect, at(1_000));
         agent.failed(at(1_001), refused(), AFTER);
+        assert_eq!(agent.state(), State::Suspect);
+    }
+
+    #[test]
+    fn an_agent_that_waits_to_be_enrolled_is_pending_however_long_it_takes() {
+        let mut agent = Reachability::taken_over(State::Pending, at(0));
+        assert!(agent.awaits(at(1), refused()));
+        assert!(
+            !agent.awaits(at(100_000), refused()),
+            "the same cause again is no news"
+        );
+        let reuse = Failure::new(Cause::Upkeep(upkeep::Cause::ActivationReuse), "used already");
+        assert!(agent.awaits(at(100_001), reuse));
+        assert_eq!(agent.state(), State::Pending);
+        // The waiting isn't held against it later.
+        assert!(agent.succeeded(at(100_002)));
+        agent.failed(at(100_003), refused(), AFTER);
         assert_eq!(agent.state(), State::Suspect);
     }
 

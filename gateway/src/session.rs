@@ -9,8 +9,8 @@ use picket_proto::platform::v1::coordination_client::CoordinationClient;
 use picket_proto::platform::v1::session_request::Kind as Request;
 use picket_proto::platform::v1::session_response::Kind as Response;
 use picket_proto::platform::v1::{
-    Assignment as AssignmentMessage, Drain, Heartbeat, Hello, Lease as LeaseMessage, ReachabilityClaims,
-    SessionRequest, SessionResponse,
+    Assignment as AssignmentMessage, Drain, Heartbeat, Hello, Lease as LeaseMessage, PlatformTrust,
+    ReachabilityClaims, SessionRequest, SessionResponse,
 };
 use rand::Rng as _;
 use tokio::sync::mpsc;
@@ -65,6 +65,8 @@ impl SessionError {
 pub enum Event {
     /// A changed assignment.
     Delta(AssignmentMessage),
+    /// What to trust the platform by.
+    Trust(PlatformTrust),
     /// The lease was renewed.
     Renewed,
 }
@@ -78,6 +80,8 @@ pub struct Session {
     fence: Fence,
     heartbeat: Duration,
     next_heartbeat: BootTime,
+    /// Came before the snapshot.
+    early: Option<PlatformTrust>,
 }
 
 impl Session {
@@ -120,6 +124,7 @@ impl Session {
             fence,
             heartbeat: Duration::from_secs(3),
             next_heartbeat: now,
+            early: None,
         };
         loop {
             match session.receive().await? {
@@ -130,7 +135,7 @@ impl Session {
                 Response::Snapshot(_) => return Err(SessionError::Protocol("a snapshot without a lease")),
                 Response::Delta(_) => return Err(SessionError::Protocol("a delta before the snapshot")),
                 Response::Goodbye(goodbye) => return Err(SessionError::Goodbye(goodbye.reason)),
-                Response::Trust(_) => {}
+                Response::Trust(trust) => session.early = Some(trust),
             }
         }
     }
@@ -148,13 +153,16 @@ impl Session {
     }
 
     async fn next_or_fenced(&mut self) -> Result<Event, SessionError> {
+        if let Some(trust) = self.early.take() {
+            return Ok(Event::Trust(trust));
+        }
         let fence = self.fence.clone();
         tokio::select! {
             // The fence first: a lease that waits in the socket since before a long sleep renews nothing.
             biased;
             () = fenced(&fence) => Err(SessionError::Fenced),
             message = self.receive() => match message? {
-                Response::Trust(_) => Ok(Event::Renewed),
+                Response::Trust(trust) => Ok(Event::Trust(trust)),
                 Response::Lease(lease) => self.renew(&lease).map(|()| Event::Renewed),
                 Response::Delta(delta) => Ok(Event::Delta(delta)),
                 Response::Snapshot(_) => Err(SessionError::Protocol("a second snapshot")),

@@ -3,16 +3,19 @@
 //! Levels: ERROR where an operator must act, WARN where something is wrong and nothing is lost, INFO for changes, DEBUG
 //! for each poll. Metrics are named `picket_gateway_<noun>_<unit>[_total]`.
 
+use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use picket_identity::Serial;
 use tracing::{debug, error, info, warn};
 
 use crate::assignment::{AgentKey, Unusable};
 use crate::poll::{FrameError, Outcome};
-use crate::reachability::{Reachability, State};
+use crate::reachability::{Failure, Reachability, State};
+use crate::upkeep::{Cause, Need, Step, Trouble};
 
 const POLLS: &str = "picket_gateway_polls_total";
 const LATENESS: &str = "picket_gateway_poll_lateness_seconds";
@@ -28,6 +31,9 @@ const SESSIONS: &str = "picket_gateway_sessions_total";
 const SESSION_UP: &str = "picket_gateway_session_up";
 const CLAIMS: &str = "picket_gateway_claims_total";
 const CREDENTIALS: &str = "picket_gateway_tenant_credentials_total";
+const ERRANDS: &str = "picket_gateway_agent_upkeep_total";
+const CONNECTIONS_CUT: &str = "picket_gateway_connections_cut_total";
+const OWN_UPKEEP: &str = "picket_gateway_own_upkeep_total";
 const CERTIFICATE: &str = "picket_gateway_certificate_not_after_timestamp_seconds";
 
 /// Installs the process's recorder, once; later calls give the same handle. `None` where something else installed one.
@@ -71,6 +77,18 @@ fn describe() {
     describe_gauge!(SESSION_UP, "1 while there is a session with the platform");
     describe_counter!(CLAIMS, "Reachability claims sent to the platform");
     describe_counter!(CREDENTIALS, "Requests for tenant certificates, by outcome");
+    describe_counter!(
+        ERRANDS,
+        "Enrolments, renewals, recoveries and trust updates of agents, by what was needed and how it went"
+    );
+    describe_counter!(
+        CONNECTIONS_CUT,
+        "Connections that were cut because their agent's certificate isn't accepted any more, by reason"
+    );
+    describe_counter!(
+        OWN_UPKEEP,
+        "Changes of this gateway's own certificate and trust, by what and how it went"
+    );
     describe_gauge!(
         CERTIFICATE,
         Unit::Seconds,
@@ -104,6 +122,30 @@ pub(crate) fn identity_not_reloaded(error: &dyn std::fmt::Display) {
     error!(%error, "the identity folder can't be read any more; going on with what was read before");
 }
 
+pub(crate) fn own_identity_changed(serial: &Serial) {
+    info!(%serial, "this gateway goes by another certificate");
+}
+
+pub(crate) fn own_renewed(serial: &Serial, not_after_unix_s: u64, trust_sequence: u64) {
+    info!(%serial, not_after_unix_s, trust_sequence, "this gateway's certificate was renewed");
+    counter!(OWN_UPKEEP, "what" => "renewal", "outcome" => "ok").increment(1);
+}
+
+pub(crate) fn own_trust_taken(sequence: u64) {
+    info!(sequence, "this gateway trusts the platform by its newest word");
+    counter!(OWN_UPKEEP, "what" => "trust", "outcome" => "ok").increment(1);
+}
+
+/// `retry_in` is absent where the platform's next word is waited for.
+pub(crate) fn own_upkeep_failed(
+    what: &'static str,
+    error: &dyn std::fmt::Display,
+    retry_in: Option<Duration>,
+) {
+    error!(what, %error, ?retry_in, "this gateway's own identity stays as it is");
+    counter!(OWN_UPKEEP, "what" => what, "outcome" => "failed").increment(1);
+}
+
 pub(crate) fn own_certificate(not_after_unix_s: u64, now_unix_s: u64) {
     // Whole seconds of Unix time are exact in a float until far beyond any certificate.
     #[expect(clippy::cast_precision_loss, reason = "exact below 2^53 seconds")]
@@ -112,7 +154,7 @@ pub(crate) fn own_certificate(not_after_unix_s: u64, now_unix_s: u64) {
     if days_left < 7 {
         error!(
             days_left,
-            "this gateway's certificate is about to expire: make a new request and have it issued again"
+            "this gateway's certificate is about to expire, and couldn't be renewed: see why above, or have it issued again"
         );
     }
 }
@@ -155,6 +197,70 @@ pub(crate) fn reachability_changed(key: &AgentKey, reachability: &Reachability) 
             "agent doesn't answer as it should"
         ),
     }
+}
+
+pub(crate) fn enrolment_dialled(key: &AgentKey, correlation_id: &str, address: SocketAddr) {
+    debug!(agent = %key, correlation_id, %address, "somebody answers where an agent awaits enrolment");
+}
+
+pub(crate) fn certificate_installed(key: &AgentKey, need: Need, correlation_id: &str, serial: &Serial) {
+    info!(agent = %key, need = need.as_str(), correlation_id, %serial, "the agent has installed a certificate");
+    counter!(ERRANDS, "need" => need.as_str(), "outcome" => "ok").increment(1);
+}
+
+pub(crate) fn trust_delivered(key: &AgentKey, sequence: u64) {
+    debug!(agent = %key, sequence, "the agent goes by the newest trust statement");
+    counter!(ERRANDS, "need" => Need::Trust.as_str(), "outcome" => "ok").increment(1);
+}
+
+pub(crate) fn errand_failed(
+    key: &AgentKey,
+    need: Need,
+    correlation_id: &str,
+    trouble: &Trouble,
+    retry_in: Duration,
+) {
+    let (step, cause) = (trouble.step.as_str(), trouble.failure.cause.as_str());
+    let detail = trouble.failure.detail.as_str();
+    let need_word = need.as_str();
+    // An agent that nobody has started yet, or that goes on with the certificate that it has, is tried every few seconds:
+    // its claim says so.
+    let is_awaited = trouble.step == Step::Dial || cause == Cause::NotAwaiting.as_str();
+    if need == Need::Enrolment && is_awaited {
+        debug!(agent = %key, need = need_word, correlation_id, step, cause, detail, ?retry_in, "not yet");
+    } else {
+        warn!(
+            agent = %key,
+            need = need_word,
+            correlation_id,
+            step,
+            cause,
+            detail,
+            ?retry_in,
+            "an agent's identity wasn't looked after"
+        );
+    }
+    counter!(ERRANDS, "need" => need_word, "outcome" => cause).increment(1);
+}
+
+pub(crate) fn errand_crashed(key: &AgentKey, error: &dyn std::fmt::Display) {
+    error!(agent = %key, %error, "looking after an agent's identity ended in a defect of the gateway");
+    counter!(ERRANDS, "need" => "unknown", "outcome" => "crashed").increment(1);
+}
+
+/// `refusal` is absent where the agent has only moved.
+pub(crate) fn connection_cut(key: &AgentKey, serial: &Serial, refusal: Option<&Failure>) {
+    let Some(refusal) = refusal else {
+        return debug!(agent = %key, "the agent has moved; its connection was cut");
+    };
+    warn!(
+        agent = %key,
+        %serial,
+        cause = refusal.cause.as_str(),
+        detail = refusal.detail,
+        "connection cut: its agent isn't accepted any more"
+    );
+    counter!(CONNECTIONS_CUT, "reason" => refusal.cause.as_str()).increment(1);
 }
 
 pub(crate) fn poll_started(lateness: Duration, in_flight: usize) {

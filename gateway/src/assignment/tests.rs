@@ -104,6 +104,41 @@ fn new_trust_is_news_for_every_agent_of_the_tenant_only() {
 }
 
 #[test]
+fn what_agents_are_to_trust_is_news_for_every_agent_of_the_tenant_only() {
+    let mut assignment = Assignment::default();
+    assignment.apply_snapshot(snapshot(vec![record("acme", "a", 0), record("globex", "c", 0)]));
+    let (changes, _) = assignment.apply_delta(proto::Assignment {
+        tenants: vec![proto::TenantTrust {
+            agent_trust: Some(TrustUpdate::default()),
+            agent_trust_sequence: 7,
+            ..trust("globex")
+        }],
+        ..Default::default()
+    });
+    let [Change::Upsert(changed)] = changes.as_slice() else {
+        panic!("{changes:?}");
+    };
+    assert_eq!(changed.key.to_string(), "globex/c");
+    assert_eq!(changed.agent_trust.as_ref().map(|trust| trust.sequence), Some(7));
+}
+
+#[test]
+fn what_is_to_be_done_with_an_agent_is_news() {
+    let mut assignment = Assignment::default();
+    assignment.apply_snapshot(snapshot(vec![record("acme", "a", 0)]));
+    let changed = proto::AssignedAgent {
+        work: proto::AgentWork::Recover.into(),
+        renew: true,
+        ..record("acme", "a", 0)
+    };
+    let (changes, _) = assignment.apply_delta(snapshot(vec![changed]));
+    let [Change::Upsert(changed)] = changes.as_slice() else {
+        panic!("{changes:?}");
+    };
+    assert_eq!((changed.work, changed.renew), (Work::Recover, true));
+}
+
+#[test]
 fn a_malformed_agent_costs_itself_only() {
     let mut assignment = Assignment::default();
     let mut stolen = record("acme", "stolen", 0);

@@ -1,5 +1,7 @@
 //! One verified connection to an agent, kept from poll to poll.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use picket_identity::Serial;
@@ -35,13 +37,53 @@ pub(crate) struct Facts {
     pub(crate) spool: Option<SpoolStatus>,
 }
 
-/// A verified connection. It was dialled under one assignment and one certificate of ours, and is good for no other.
+/// What polls and everything beside them share: the verified connection itself.
 #[derive(Debug)]
-pub(crate) struct Connection {
-    client: AgentClient<Channel>,
+pub(crate) struct Wire {
     dialled: Dialled,
     /// Our own certificate's, as the agent knows it.
     own_serial: Serial,
+    /// The trust statement that the agent goes by, as it said last.
+    trust_sequence: AtomicU64,
+}
+
+impl Wire {
+    /// For a call.
+    pub(crate) fn channel(&self) -> Channel {
+        self.dialled.channel.clone()
+    }
+
+    /// Who is at the other end.
+    pub(crate) fn verified(&self) -> &Verified {
+        &self.dialled.verified
+    }
+
+    /// The trust statement that the agent goes by.
+    pub(crate) fn trust_sequence(&self) -> u64 {
+        self.trust_sequence.load(Ordering::Relaxed)
+    }
+
+    /// The agent said that it goes by another one.
+    pub(super) fn trusts(&self, sequence: u64) {
+        self.trust_sequence.store(sequence, Ordering::Relaxed);
+    }
+
+    /// Ends it at once: every call on it fails.
+    pub(super) fn cut(&self) {
+        self.dialled.cut();
+    }
+
+    /// Whether it is there (it is cut when the agent's certificate expires), and was made with this certificate of ours.
+    pub(super) fn is_current(&self, credential: &TenantCredential) -> bool {
+        !self.dialled.is_closed() && self.own_serial == *credential.serial()
+    }
+}
+
+/// A verified connection, as the polls use it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    client: AgentClient<Channel>,
+    wire: Arc<Wire>,
     round_trip: Duration,
     facts: Facts,
     is_kept: bool,
@@ -87,8 +129,11 @@ impl Connection {
         }
         let mut connection = Self {
             client,
-            dialled,
-            own_serial: credential.serial().clone(),
+            wire: Arc::new(Wire {
+                dialled,
+                own_serial: credential.serial().clone(),
+                trust_sequence: AtomicU64::new(description.trust_sequence),
+            }),
             round_trip,
             facts: Facts {
                 version: description.version,
@@ -100,18 +145,9 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Whether a connection that was dialled for `before` is as good for `after`.
-    pub(super) fn would_be_the_same(before: &Assigned, after: &Assigned) -> bool {
-        before.endpoint == after.endpoint
-            && before.spiffe_id == after.spiffe_id
-            && before.active_serials == after.active_serials
-            && before.trust == after.trust
-    }
-
-    /// Whether it may still be used: it is there (it is cut when the agent's certificate expires), and was made with
-    /// the newest of our certificates.
-    pub(super) fn is_current(&self, credential: &TenantCredential) -> bool {
-        !self.dialled.is_closed() && self.own_serial == *credential.serial()
+    /// The connection itself.
+    pub(crate) fn wire(&self) -> &Arc<Wire> {
+        &self.wire
     }
 
     /// Whether it was used in an earlier poll.
@@ -131,7 +167,7 @@ impl Connection {
 
     /// Who is at the other end.
     pub(crate) fn verified(&self) -> &Verified {
-        &self.dialled.verified
+        self.wire.verified()
     }
 
     /// What is known about the agent.

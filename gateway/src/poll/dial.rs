@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use picket_identity::connect::{self, Connection, DialError, DialLimits, Phase};
 use picket_identity::spiffe::SpiffeId;
-use picket_identity::tls::gateway_dialling_agent;
-use picket_identity::verify::{AgentExpectation, Reason, Serials, Trust, TrustError};
+use picket_identity::tls::{TlsError, gateway_dialling_agent};
+use picket_identity::verify::{
+    self, AgentExpectation, Reason, Serials, Trust, TrustError, Verified, verify_agent,
+};
 use rustls_pki_types::CertificateDer;
 
 use super::failure;
@@ -19,18 +21,37 @@ use crate::reachability::{Cause, Failure};
 /// What that says about the agent.
 pub(super) async fn agent(assigned: &Assigned, credential: &TenantCredential) -> Result<Connection, Failure> {
     let expectation = expectation(assigned)?;
-    let tls = gateway_dialling_agent(credential.credential(), expectation).map_err(|error| {
-        Failure::new(
-            Cause::Protocol,
-            format!("this gateway's own certificate: {error}"),
-        )
-    })?;
+    let tls =
+        gateway_dialling_agent(credential.credential(), expectation).map_err(|error| own_fault(&error))?;
     connect::connect(&assigned.endpoint, &tls, &DialLimits::default())
         .await
         .map_err(|error| of_dial(&error))
 }
 
-fn expectation(assigned: &Assigned) -> Result<AgentExpectation, Failure> {
+/// No TLS configuration can be made of what this gateway has.
+pub(crate) fn own_fault(error: &TlsError) -> Failure {
+    Failure::new(
+        Cause::Protocol,
+        format!("this gateway's own certificate: {error}"),
+    )
+}
+
+/// Verifies again an agent that was verified before, by the newest word on whom to expect.
+///
+/// # Errors
+/// Why it isn't accepted any more.
+pub(super) fn verify_again(assigned: &Assigned, verified: &Verified) -> Result<(), Failure> {
+    let expectation = expectation(assigned)?;
+    verify_agent(&[verified.leaf().clone()], &expectation, verify::now())
+        .map(drop)
+        .map_err(|refusal| failure::of_refusal(&refusal))
+}
+
+/// Whom to expect.
+///
+/// # Errors
+/// The platform's word on that can't be used.
+pub(crate) fn expectation(assigned: &Assigned) -> Result<AgentExpectation, Failure> {
     let trust = trust(&assigned.trust).map_err(|error| {
         let detail = format!(
             "the platform's CA certificates for tenant {}: {error}",
@@ -67,7 +88,8 @@ fn trust(trust: &TenantTrust) -> Result<Trust, TrustError> {
     Trust::with_roots(trust.roots.iter().map(der), trust.tenant_cas.iter().map(der))
 }
 
-fn of_dial(error: &DialError) -> Failure {
+/// What a failed dial says about the agent.
+pub(crate) fn of_dial(error: &DialError) -> Failure {
     let cause = match error {
         DialError::NameResolution { .. }
         | DialError::Timeout {

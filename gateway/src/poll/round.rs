@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use picket_identity::verify::Reason;
 use picket_proto::agent::v1::pull_request::Kind as Request;
 use picket_proto::agent::v1::pull_response::Kind as Response;
 use picket_proto::agent::v1::{
@@ -17,9 +18,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
-use super::connection::{Connection, Facts};
+use super::connection::{Connection, Facts, Wire};
 use super::failure;
 use super::frame::{self, Frame};
+use super::line::Line;
 use crate::assignment::{Assigned, Cursor};
 use crate::clock::{BootTime, unix_ms};
 use crate::credentials::TenantCredential;
@@ -27,6 +29,8 @@ use crate::ingest::Ingest;
 use crate::lease::Fence;
 use crate::reachability::{Cause, Failure};
 use crate::telemetry;
+use crate::upkeep::issuer::Issuer;
+use crate::upkeep::plan::Certificate;
 
 /// The agent answers each step of a call within this time.
 pub(crate) const CALL_DEADLINE: Duration = Duration::from_secs(10);
@@ -88,6 +92,8 @@ pub struct Shared {
     pub fence: Fence,
     /// Dials in flight.
     pub dials: Arc<Semaphore>,
+    /// Who issues certificates.
+    pub issuer: Issuer,
 }
 
 /// One poll to be done.
@@ -97,6 +103,7 @@ pub(super) struct Job {
     pub(super) cursor: Cursor,
     pub(super) credential: Arc<TenantCredential>,
     pub(super) kept: Option<Connection>,
+    pub(super) line: Arc<Line>,
     pub(super) shared: Shared,
 }
 
@@ -107,6 +114,20 @@ pub(super) struct Report {
     pub(super) cursor: Cursor,
     pub(super) connection: Option<Connection>,
     pub(super) facts: Option<Facts>,
+    pub(super) seen: Option<Seen>,
+}
+
+/// The certificate by which the agent was verified, and the trust statement that it goes by.
+pub(super) type Seen = (Certificate, u64);
+
+pub(super) fn seen(wire: &Wire) -> Seen {
+    let verified = wire.verified();
+    let certificate = Certificate {
+        serial: verified.serial().clone(),
+        not_before_unix_s: verified.not_before().as_secs(),
+        not_after_unix_s: verified.not_after().as_secs(),
+    };
+    (certificate, wire.trust_sequence())
 }
 
 /// Why a round ended early.
@@ -122,14 +143,20 @@ enum Stop {
 pub(super) async fn poll(mut job: Job) -> Report {
     let mut cursor = job.cursor.clone();
     // A kept connection may have died since the last poll without anybody noticing: that says nothing about the agent.
-    if let Some(kept) = job.kept.take().filter(|kept| kept.is_current(&job.credential)) {
+    if let Some(kept) = job
+        .kept
+        .take()
+        .filter(|kept| kept.wire().is_current(&job.credential))
+    {
+        job.line.polls(kept.wire(), &job.assigned);
         let (kept, stop) = run(&job, kept, &mut cursor).await;
         match stop {
             Some(Stop::Stale(_)) => {}
             stop => return finish(kept, cursor, stop),
         }
     }
-    let connection = match Connection::open(&job.assigned, &job.credential, &job.shared.dials).await {
+    job.line.dials();
+    let connection = match dial(&job).await {
         Ok(connection) => connection,
         Err(failure) => {
             return Report {
@@ -137,6 +164,7 @@ pub(super) async fn poll(mut job: Job) -> Report {
                 cursor,
                 connection: None,
                 facts: None,
+                seen: None,
             };
         }
     };
@@ -144,8 +172,25 @@ pub(super) async fn poll(mut job: Job) -> Report {
     finish(connection, cursor, stop)
 }
 
+async fn dial(job: &Job) -> Result<Connection, Failure> {
+    let open = |expected: Arc<Assigned>| async move {
+        let opened = Connection::open(&expected, &job.credential, &job.shared.dials).await;
+        opened.inspect(|connection| job.line.polls(connection.wire(), &expected))
+    };
+    let expected = job.line.expected();
+    let opened = open(Arc::clone(&expected)).await;
+    let is_revoked = matches!(&opened, Err(failure) if failure.cause == Cause::Identity(Reason::Revoked));
+    let newest = job.line.expected();
+    // The agent may have been given its next certificate while it was being dialled.
+    if is_revoked && newest.active_serials != expected.active_serials {
+        return open(newest).await;
+    }
+    opened
+}
+
 fn finish(connection: Connection, cursor: Cursor, stop: Option<Stop>) -> Report {
     let facts = Some(connection.facts().clone());
+    let seen = Some(seen(connection.wire()));
     let (outcome, keep) = match stop {
         None => (Outcome::Reached { more: false }, true),
         Some(Stop::Outcome(outcome)) => (outcome, true),
@@ -157,6 +202,7 @@ fn finish(connection: Connection, cursor: Cursor, stop: Option<Stop>) -> Report 
         cursor,
         connection: keep.then_some(connection),
         facts,
+        seen,
     }
 }
 

@@ -49,6 +49,10 @@ pub const fn fix_for(cause: Cause) -> Fix {
             StepName::Answer,
             "the platform's log says what is wrong with the agent's batches",
         ),
+        Cause::Upkeep(_) => problem(
+            StepName::Answer,
+            "the logs of agent, gateway and platform say more, under the same correlation id",
+        ),
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 use tonic::transport::Channel;
 
 use super::{Draft, ProbeReport, StepName};
-use crate::assignment::{AgentKey, Assigned, Cursor, TenantTrust};
+use crate::assignment::{AgentKey, Assigned, Cursor, TenantTrust, Work};
 use crate::credentials::{self, IssueError, TenantCredential};
 use crate::platform::{Link, Unavailable};
 use crate::poll::connection::{Connection, Facts};
@@ -74,6 +74,9 @@ fn assigned(key: &AgentKey, registered: GetAgentResponse) -> Result<Assigned, Un
             tenant_cas: registered.tenant_cas.iter().map(|der| der.to_vec()).collect(),
             roots: registered.roots.iter().map(|der| der.to_vec()).collect(),
         }),
+        agent_trust: None,
+        work: Work::Poll,
+        renew: false,
     })
 }
 
