@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use picket_identity::serve::{self, Routes};
 use picket_proto::agent::v1::agent_server::AgentServer;
+use picket_proto::agent::v1::renewal_server::RenewalServer;
+use picket_proto::agent::v1::trust_server::TrustServer;
 use picket_proto::health::v1::health_server::HealthServer;
 use picket_sandbox::component::{CompileCache, Compiler};
 use picket_sandbox::engine::{EngineConfig, SandboxEngine};
@@ -20,6 +22,7 @@ use uuid::Uuid;
 use crate::catalogue::loaded::Loader;
 use crate::config::AgentConfig;
 use crate::control::server::{Control, ControlSocket};
+use crate::enrollment::pending;
 use crate::identity::IdentityStore;
 use crate::internal_events as events;
 use crate::metrics_server::{self, Metrics};
@@ -32,6 +35,8 @@ use crate::server::agent::AgentService;
 use crate::server::authorise::Guard;
 use crate::server::health::HealthService;
 use crate::server::observe::ListenerEvents;
+use crate::server::renewal::RenewalService;
+use crate::server::trust::TrustService;
 use crate::spool::Spool;
 
 mod error;
@@ -52,6 +57,8 @@ const LATER: Duration = Duration::from_secs(1);
 const DRAIN: Duration = Duration::from_secs(10);
 /// A message from a gateway: a start, an acknowledgement, a name.
 const MAX_REQUEST: usize = 64 << 10;
+/// A message that may hold a trust statement, which has at most 512 KiB.
+pub(crate) const MAX_TRUST: usize = 1 << 20;
 
 /// Where a running agent listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -77,6 +84,9 @@ impl App {
         let metrics = metrics_server::install()?;
         make_folders(&config)?;
         let identity = Arc::new(IdentityStore::open(&config.identity_dir)?);
+        if let Err((path, error)) = pending::clean(&config.identity_dir) {
+            events::pending_key_left(&path, &error);
+        }
         let listener = listen("listen", config.listen).await?;
         let metrics_listener = match config.metrics {
             Some(address) if !address.ip().is_loopback() => return Err(StartError::NotLoopback { address }),
@@ -162,6 +172,14 @@ impl App {
         let routes = Routes::new()
             .add(AgentServer::new(agent).max_decoding_message_size(MAX_REQUEST))
             .add(
+                RenewalServer::new(RenewalService::new(guard.clone(), Arc::clone(&identity)))
+                    .max_decoding_message_size(MAX_TRUST),
+            )
+            .add(
+                TrustServer::new(TrustService::new(guard.clone(), Arc::clone(&identity)))
+                    .max_decoding_message_size(MAX_TRUST),
+            )
+            .add(
                 HealthServer::new(HealthService::new(guard, shutdown.clone()))
                     .max_decoding_message_size(MAX_REQUEST),
             );
@@ -173,8 +191,9 @@ impl App {
             Arc::new(ListenerEvents),
             shutdown.clone(),
         ));
+        let validity = tokio::spawn(Arc::clone(&identity).watch_validity(shutdown.clone()));
         let reloading = tokio::spawn(reloader.follow(watch, scheduler, identity, shutdown.clone()));
-        tasks.extend([serving, reloading]);
+        tasks.extend([serving, validity, reloading]);
         tokio::spawn(metrics_server::upkeep(metrics.recorded.clone(), shutdown.clone()));
         if let Some(listener) = metrics_listener {
             tokio::spawn(metrics_server::serve(listener, metrics.clone(), shutdown.clone()));

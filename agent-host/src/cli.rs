@@ -73,9 +73,9 @@ pub(crate) struct OutputArg {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Write agent.toml and its folders, make the agent's key, and a request for its certificate
+    /// Write agent.toml and its folders
     Init(init::Args),
-    /// Verify and install the bundle that the platform's operator sent
+    /// Get the agent's certificate, with the file that the platform's operator sent
     Enroll(enroll::Args),
     /// Run the agent
     Run(run::Args),
@@ -113,7 +113,7 @@ impl Cli {
     pub async fn execute(self) -> Result<ExitCode, CliError> {
         match self.command {
             Command::Init(args) => init::init(&args),
-            Command::Enroll(args) => enroll::enroll(&args),
+            Command::Enroll(args) => enroll::enroll(args).await,
             Command::Run(args) => run::run(args).await,
             Command::Check(command) => check::check(command).await,
             Command::Checker(command) => checker::checker(command).await,

@@ -1,5 +1,11 @@
-//! Who this agent is: the identity folder, watched. A new set of files is published only once it is verified as a whole;
-//! until then, and where it is broken, the last good one goes on.
+//! Who this agent is: the identity folder, watched, and renewed by gateways while the agent runs. A new set of files is
+//! published only once it is verified as a whole; until then, and where it is broken, the last good one goes on.
+//!
+//! - [`store`]: the identity as it is now, for whoever signs and serves.
+//! - [`validity`]: how long the certificate is good for, and what has to be done about it.
+
+pub mod store;
+pub mod validity;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,18 +14,18 @@ use picket_identity::bundle::{self, BundleError, Identity};
 use picket_identity::spiffe::SpiffeId;
 use picket_identity::tls::{self, ServerTls, TlsError};
 use picket_identity::verify;
-use tokio::sync::watch;
 
-use crate::internal_events as events;
+pub use store::IdentityStore;
+pub use validity::Validity;
 
 /// Why there is no identity.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// No certificate yet.
-    #[error("this agent has no certificate in {}: hand identity/request.csr to the platform's operator and install the bundle that comes back with `agent-host enroll BUNDLE.json`", .0.display())]
+    #[error("this agent has no certificate in {}: have the platform's operator run `platform agent add … --out NAME.enroll`, and run `agent-host enroll NAME.enroll` here", .0.display())]
     Missing(PathBuf),
     /// Something is wrong with the files.
-    #[error("identity in {}: {source}; install a new bundle with `agent-host enroll BUNDLE.json`", folder.display())]
+    #[error("identity in {}: {source}; where it can't be put right, have the platform's operator run `platform agent add --replace … --out NAME.enroll`, and run `agent-host enroll --replace NAME.enroll` here", folder.display())]
     Bundle {
         /// The folder.
         folder: PathBuf,
@@ -27,7 +33,7 @@ pub enum IdentityError {
         source: Box<BundleError>,
     },
     /// It isn't an agent's.
-    #[error("the certificate in {} is for {id}, which is no agent; install the bundle that `platform agent add` wrote", folder.display())]
+    #[error("the certificate in {} is for {id}, which is no agent; enrol with the file that `platform agent add` writes", folder.display())]
     NotAnAgent {
         /// The folder.
         folder: PathBuf,
@@ -44,7 +50,8 @@ pub enum IdentityError {
     },
 }
 
-/// An agent's identity, verified, and TLS made of it.
+/// An agent's identity, verified, and TLS made of it. Its own certificate may have ended: such an agent goes on with its
+/// work and waits for its recovery.
 #[derive(Clone, Debug)]
 pub struct AgentIdentity {
     identity: Arc<Identity>,
@@ -55,15 +62,20 @@ impl AgentIdentity {
     /// Loads and verifies the folder.
     ///
     /// # Errors
-    /// Nothing there, or anything wrong with it.
+    /// Nothing there, or anything wrong with it but the end of the own certificate.
     pub fn load(folder: &Path) -> Result<Self, IdentityError> {
         if !bundle::has_identity(folder) {
             return Err(IdentityError::Missing(folder.to_path_buf()));
         }
-        let identity = bundle::load(folder, verify::now()).map_err(|source| IdentityError::Bundle {
+        let loaded = bundle::load_even_expired(folder, verify::now());
+        let identity = loaded.map_err(|source| IdentityError::Bundle {
             folder: folder.to_path_buf(),
             source: Box::new(source),
         })?;
+        Self::new(identity, folder)
+    }
+
+    fn new(identity: Identity, folder: &Path) -> Result<Self, IdentityError> {
         let Some(expected) = identity.gateway_expectation() else {
             return Err(IdentityError::NotAnAgent {
                 folder: folder.to_path_buf(),
@@ -93,81 +105,4 @@ impl AgentIdentity {
     pub fn tls(&self) -> Arc<ServerTls> {
         Arc::clone(&self.tls)
     }
-}
-
-/// The identity as it is now, for whoever signs and serves.
-#[derive(Debug)]
-pub struct IdentityStore {
-    folder: PathBuf,
-    current: watch::Sender<Arc<AgentIdentity>>,
-    tls: watch::Sender<Arc<ServerTls>>,
-}
-
-impl IdentityStore {
-    /// Loads the folder for the first time.
-    ///
-    /// # Errors
-    /// As [`AgentIdentity::load`].
-    pub fn open(folder: &Path) -> Result<Self, IdentityError> {
-        let first = AgentIdentity::load(folder)?;
-        events::identity_loaded(first.identity());
-        let tls = watch::Sender::new(first.tls());
-        Ok(Self {
-            folder: folder.to_path_buf(),
-            current: watch::Sender::new(Arc::new(first)),
-            tls,
-        })
-    }
-
-    /// The identity now.
-    #[must_use]
-    pub fn current(&self) -> Arc<AgentIdentity> {
-        Arc::clone(&self.current.borrow())
-    }
-
-    /// Follows the TLS snapshots.
-    #[must_use]
-    pub fn tls(&self) -> watch::Receiver<Arc<ServerTls>> {
-        self.tls.subscribe()
-    }
-
-    /// Looks at the folder again. Where its files are good and others than before, they are published.
-    pub fn reload(&self) {
-        let loaded = match AgentIdentity::load(&self.folder) {
-            Ok(loaded) => loaded,
-            Err(error) => {
-                events::identity_refused(&error);
-                return;
-            }
-        };
-        let before = self.current();
-        if is_same(before.identity(), loaded.identity()) {
-            return;
-        }
-        if before.identity().id() != loaded.identity().id() {
-            // The spool's results are sealed under this agent's name; another agent's identity needs a fresh start.
-            events::identity_changed_name(before.identity().id(), loaded.identity().id());
-            return;
-        }
-        events::identity_loaded(loaded.identity());
-        let tls = loaded.tls();
-        self.current.send_replace(Arc::new(loaded));
-        self.tls.send_replace(tls);
-    }
-}
-
-fn is_same(a: &Identity, b: &Identity) -> bool {
-    let ders = |identity: &Identity| -> Vec<Vec<u8>> {
-        let trusted = identity.peers().cas().iter().map(|ca| ca.der().to_vec());
-        let own = identity
-            .credential()
-            .chain()
-            .iter()
-            .map(|certificate| certificate.to_vec());
-        trusted
-            .chain(own)
-            .chain(identity.peers().roots().iter().map(|root| root.to_vec()))
-            .collect()
-    };
-    ders(a) == ders(b)
 }

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use picket_identity::Serial;
 use picket_identity::bundle::Identity;
 use picket_identity::name::CheckName;
 use picket_identity::serve::{HandshakeFailure, TurnedAway};
@@ -22,7 +23,8 @@ use uuid::Uuid;
 use crate::catalogue::Change;
 use crate::config::Problem;
 use crate::control::ControlError;
-use crate::identity::IdentityError;
+use crate::exchange::failure::{CorrelationId, Failure, Origin};
+use crate::identity::{IdentityError, Validity};
 use crate::runner::convert;
 use crate::runner::meter::late_ms;
 use crate::schedule::health::Health;
@@ -86,6 +88,30 @@ pub(crate) fn describe_metrics() {
     describe_gauge!(
         "picket_agent_certificate_expiry_seconds",
         "When the agent's certificate expires, in s since 1970."
+    );
+    describe_gauge!(
+        "picket_agent_certificate_ends_soon",
+        "1 where the certificate should have been renewed by now."
+    );
+    describe_gauge!(
+        "picket_agent_certificate_expired",
+        "1 where the certificate's time is over: gateways get nothing until it is recovered."
+    );
+    describe_counter!(
+        "picket_agent_certificates_installed_total",
+        "Certificates that were installed, by exchange (enrolment, renewal)."
+    );
+    describe_counter!(
+        "picket_agent_steps_failed_total",
+        "Failed steps of enrolments and renewals, by exchange, step and cause."
+    );
+    describe_counter!(
+        "picket_agent_trust_updates_total",
+        "Trust updates, by outcome (applied, unchanged, refused)."
+    );
+    describe_gauge!(
+        "picket_agent_trust_sequence",
+        "The sequence of the trust statement that the agent goes by."
     );
     describe_counter!(
         "picket_agent_control_refused_total",
@@ -271,8 +297,90 @@ pub(crate) fn secret_is_twice(name: &str, folder: &Path) {
 pub(crate) fn identity_loaded(identity: &Identity) {
     let not_after = identity.verified().not_after();
     gauge!("picket_agent_certificate_expiry_seconds").set(not_after.as_secs() as f64);
+    gauge!("picket_agent_trust_sequence").set(identity.trust_sequence() as f64);
     let left_s = not_after.as_secs().saturating_sub(verify::now().as_secs());
-    info!(id = %identity.id(), serial = %identity.verified().serial(), days_left = left_s / 86_400, "identity loaded");
+    info!(id = %identity.id(), serial = %identity.verified().serial(), days_left = left_s / 86_400, trust_sequence = identity.trust_sequence(), "identity loaded");
+}
+
+pub(crate) fn certificate_validity(validity: Validity) {
+    let is = |what: bool| if what { 1.0 } else { 0.0 };
+    gauge!("picket_agent_certificate_ends_soon").set(is(validity == Validity::EndsSoon));
+    gauge!("picket_agent_certificate_expired").set(is(validity.is_expired()));
+}
+
+pub(crate) fn certificate_trouble(validity: Validity, trouble: &str) {
+    if validity.is_expired() {
+        error!(validity = validity.as_str(), "{trouble}");
+    } else {
+        warn!(validity = validity.as_str(), "{trouble}");
+    }
+}
+
+pub(crate) fn certificate_asked_for(exchange: &'static str, id: &CorrelationId, gateway: &str) {
+    debug!(exchange, correlation_id = %id, gateway, "a gateway begins");
+}
+
+pub(crate) fn certificate_installed(
+    exchange: &'static str,
+    id: &CorrelationId,
+    gateway: &str,
+    serial: &Serial,
+) {
+    counter!("picket_agent_certificates_installed_total", "exchange" => exchange).increment(1);
+    info!(exchange, correlation_id = %id, gateway, %serial, "certificate installed");
+}
+
+pub(crate) fn step_failed(
+    exchange: &'static str,
+    id: &CorrelationId,
+    gateway: &str,
+    failure: &Failure,
+    origin: Origin,
+) {
+    let (step, cause) = (failure.step.as_str(), failure.cause.as_str());
+    counter!("picket_agent_steps_failed_total", "exchange" => exchange, "step" => step, "cause" => cause)
+        .increment(1);
+    warn!(
+        exchange,
+        correlation_id = %id,
+        gateway,
+        step,
+        cause,
+        detail = failure.detail,
+        found_by = origin.as_str(),
+        advice = failure.cause.advice(),
+        "a step failed"
+    );
+}
+
+pub(crate) fn trust_applied(gateway: &str, before: u64, identity: &Identity) {
+    counter!("picket_agent_trust_updates_total", "outcome" => "applied").increment(1);
+    info!(
+        gateway,
+        before,
+        sequence = identity.trust_sequence(),
+        roots = identity.peers().roots().len(),
+        gateway_cas = identity.peers().cas().len(),
+        denied = identity.denied().len(),
+        "what is trusted has changed"
+    );
+}
+
+pub(crate) fn trust_unchanged(gateway: &str, known: u64, got: u64) {
+    counter!("picket_agent_trust_updates_total", "outcome" => "unchanged").increment(1);
+    debug!(
+        gateway,
+        known, got, "a trust update that isn't newer changes nothing"
+    );
+}
+
+pub(crate) fn trust_refused(gateway: &str, detail: &str) {
+    counter!("picket_agent_trust_updates_total", "outcome" => "refused").increment(1);
+    warn!(gateway, detail, "refused a trust update");
+}
+
+pub(crate) fn pending_key_left(path: &Path, error: &io::Error) {
+    warn!(path = %path.display(), %error, "can't remove the key of an enrolment that is over; remove it by hand");
 }
 
 pub(crate) fn identity_refused(error: &IdentityError) {

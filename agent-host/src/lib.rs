@@ -13,8 +13,9 @@
 //! - [`schedule`]: when checks run.
 //! - [`runner`]: runs one in the sandbox and makes a result of what comes of it.
 //! - [`spool`]: keeps results on disk until they are acknowledged.
-//! - [`server`]: what gateways ask: `Describe`, `Pull`, `RunCheck`, health.
-//! - [`identity`]: who this agent is, reloaded while it runs.
+//! - [`server`]: what gateways ask: `Describe`, `Pull`, `RunCheck`, renewal, trust updates, health.
+//! - [`identity`]: who this agent is, reloaded and renewed while it runs.
+//! - [`enrollment`]: how it gets its first certificate; [`exchange`]: what enrolment and renewal share.
 //! - [`control`]: what the command line asks a running agent, on a socket of its own.
 //! - [`metrics_server`]: `/metrics` on loopback. `internal_events` has every log line and metric.
 //! - [`privileges`]: what the program gives up before it begins.
@@ -26,6 +27,8 @@ pub mod catalogue;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod enrollment;
+pub mod exchange;
 pub mod identity;
 mod internal_events;
 pub mod metrics_server;

@@ -5,6 +5,8 @@
 //! - [`agent`]: `Describe`, `RunCheck`, and the door to `Pull`.
 //! - [`pull`]: one pull: batches within the gateway's credit, acknowledgements, following.
 //! - [`seal`]: results as a signed batch.
+//! - [`renewal`]: the next certificate.
+//! - [`trust`]: what the platform says that this agent is to trust.
 //! - [`health`]: the health service.
 //! - [`observe`]: what the listener does, for log and metrics.
 
@@ -13,4 +15,6 @@ pub mod authorise;
 pub mod health;
 pub mod observe;
 pub mod pull;
+pub mod renewal;
 pub mod seal;
+pub mod trust;

@@ -19,12 +19,16 @@ mod command_line;
 mod commands;
 #[path = "agent/compiling.rs"]
 mod compiling;
+#[path = "agent/enrollment.rs"]
+mod enrollment;
 #[path = "agent/hot_reload.rs"]
 mod hot_reload;
 #[path = "agent/machines.rs"]
 mod machines;
 #[path = "agent/pull.rs"]
 mod pull;
+#[path = "agent/registry.rs"]
+mod registry;
 #[path = "agent/scheduling.rs"]
 mod scheduling;
 #[path = "agent/top.rs"]

@@ -20,8 +20,8 @@ use crate::verify::{
 mod folder;
 
 pub use folder::{
-    KEY_FILE, REQUEST_FILE, apply_trust, has_identity, install, install_with_key, key_path, load,
-    load_even_expired, request_path,
+    KEY_FILE, REQUEST_FILE, apply_trust, has_identity, install, install_with_key, installed_id, key_path,
+    load, load_even_expired, request_path,
 };
 
 /// The version of the file's format.

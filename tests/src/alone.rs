@@ -4,13 +4,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use picket_identity::bundle::IdentityBundle;
+use picket_identity::bundle::{self, IdentityBundle};
 use picket_identity::connect::{Connection, DialLimits, connect};
 use picket_identity::credential::{Credential, PrivateKey};
 use picket_identity::name::{AgentName, TenantSlug};
 use picket_identity::spiffe::{SpiffeId, TrustDomain};
+use picket_identity::tls;
 use picket_identity::verify::{AgentExpectation, Serials, Trust, now};
-use picket_identity::{pem, tls};
 use picket_issuing::{CertificateAuthority, Intermediate, PublicKey, days};
 use picket_proto::agent::v1::agent_client::AgentClient;
 use picket_proto::agent::v1::{
@@ -59,10 +59,10 @@ impl Alone {
     }
 
     fn enroll(&self) -> anyhow::Result<()> {
-        let request = std::fs::read(self.agent.folder.join("identity/request.csr"))?;
-        let key = PublicKey::from_request(&pem::parse_request(&request)?)?;
+        let key = PrivateKey::generate()?;
+        let public = PublicKey::from_request(&key.csr(NAME)?)?;
         let name: AgentName = NAME.parse()?;
-        let issued = self.tenant.issue_agent(&key, &name, days(1), now())?;
+        let issued = self.tenant.issue_agent(&public, &name, days(1), now())?;
         let id = SpiffeId::Agent {
             platform: TRUST_DOMAIN.parse()?,
             tenant: TENANT.parse()?,
@@ -75,9 +75,8 @@ impl Alone {
             std::slice::from_ref(self.root.certificate_der()),
             &[self.gateways.certificate_der().clone()],
         );
-        let file = self.folder().join("bundle.json");
-        std::fs::write(&file, bundle.to_json()?)?;
-        self.agent.enroll(&file)
+        bundle::install_with_key(&self.agent.folder.join("identity"), &bundle, &key, now())?;
+        Ok(())
     }
 
     /// The folder that everything is in.

@@ -5,14 +5,15 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use picket_identity::bundle::BundleError;
 use picket_identity::credential::CredentialError;
+use picket_identity::enrollment::EnrollFileError;
 use picket_sandbox::component::signature::{KeyError, Unsignable};
 
 use crate::app::StartError;
 use crate::catalogue::loaded::CheckerError;
 use crate::config::{LoadError, Problems};
 use crate::control::ControlError;
+use crate::enrollment::EnrollError;
 use crate::identity::IdentityError;
 
 /// Found problems.
@@ -42,17 +43,26 @@ pub enum CliError {
     /// The identity can't be used.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// A bundle is refused.
-    #[error("bundle {}: {source}; nothing was changed", path.display())]
-    Bundle {
-        /// The bundle's file.
-        path: PathBuf,
-        /// Why.
-        source: Box<BundleError>,
-    },
-    /// A key can't be made.
+    /// A key can't be made or written.
     #[error(transparent)]
     Credential(#[from] CredentialError),
+    /// An enrolment file is refused.
+    #[error("{}: {source}; nothing was changed", path.display())]
+    EnrollFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<EnrollFileError>,
+    },
+    /// There is an identity already that would be replaced.
+    #[error("{0}")]
+    Enrolled(String),
+    /// No certificate came.
+    #[error("{0}")]
+    NotEnrolled(String),
+    /// No waiting for an enrolment.
+    #[error(transparent)]
+    Enroll(#[from] EnrollError),
     /// A file is no checker.
     #[error("{}: {source}", path.display())]
     Checker {
@@ -107,9 +117,13 @@ impl CliError {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Config(_) | Self::Checks { .. } | Self::Identity(_) | Self::Exists(_) => CONFIGURATION,
+            Self::Config(_)
+            | Self::Checks { .. }
+            | Self::Identity(_)
+            | Self::Exists(_)
+            | Self::Enrolled(_) => CONFIGURATION,
             Self::Start(error) => error.exit_code(),
-            Self::Bundle { .. }
+            Self::EnrollFile { .. }
             | Self::Refused(_)
             | Self::Checker {
                 source: CheckerError::Untrusted(_),
@@ -120,8 +134,9 @@ impl CliError {
                 ..
             } => UNAVAILABLE,
             Self::Key { .. } => CONFIGURATION,
-            Self::Credential(CredentialError::Crypto(_)) => BUG,
-            Self::Credential(_) => CONFIGURATION,
+            Self::Credential(CredentialError::Crypto(_))
+            | Self::Enroll(EnrollError::Key(CredentialError::Crypto(_)) | EnrollError::Tls(_)) => BUG,
+            Self::Credential(_) | Self::Enroll(EnrollError::Key(_)) => CONFIGURATION,
             Self::Control(ControlError::Answer { status, .. }) if *status == http::StatusCode::NOT_FOUND => {
                 FOUND_PROBLEMS
             }
@@ -129,7 +144,7 @@ impl CliError {
             Self::Control(ControlError::PathTooLong { .. }) => CONFIGURATION,
             Self::Control(_) => UNAVAILABLE,
             Self::Checker { .. } | Self::Unknown(_) | Self::Asked(_) | Self::Unsignable(_) => FOUND_PROBLEMS,
-            Self::Io { .. } | Self::Output(_) => UNAVAILABLE,
+            Self::Io { .. } | Self::Output(_) | Self::NotEnrolled(_) => UNAVAILABLE,
         })
     }
 

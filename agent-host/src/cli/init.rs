@@ -6,10 +6,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use picket_identity::bundle;
-use picket_identity::credential::PrivateKey;
 use picket_identity::name::{AgentName, TenantSlug};
-use picket_identity::pem;
 
 use super::CliError;
 use super::output;
@@ -36,34 +33,21 @@ pub(super) fn init(args: &Args) -> Result<ExitCode, CliError> {
     if config.exists() {
         return Err(CliError::Exists(config));
     }
-    let identity = args.dir.join("identity");
     for folder in ["data", "checkers", "checks.d", "identity", "secrets"] {
         make_folder(&args.dir.join(folder))?;
     }
-    let key_path = bundle::key_path(&identity);
-    let key = if key_path.exists() {
-        // Its certificate may be on the way already.
-        PrivateKey::load(&key_path)?
-    } else {
-        let key = PrivateKey::generate()?;
-        key.store(&key_path)?;
-        key
-    };
-    let request = bundle::request_path(&identity);
-    let csr = key.csr(&format!("{}.{}", args.name, args.tenant))?;
-    write(&request, pem::request(&csr).as_bytes())?;
     // Last: where it exists, everything else does.
     write(&config, text(args).as_bytes())?;
-    output::line(request.display().to_string())?;
+    output::line(config.display().to_string())?;
     let mut talk = std::io::stderr().lock();
     writeln!(
         talk,
-        "wrote {}. Next: give {} to the platform's operator, who runs\n  platform agent add --tenant {} --name {} --endpoint THIS-HOST:{} --csr request.csr --out bundle.json\nand then, with the bundle that comes back:\n  agent-host enroll bundle.json --config {}",
-        config.display(),
-        request.display(),
+        "Next: have the platform's operator run\n  platform agent add --tenant {} --name {} --endpoint THIS-HOST:{} --out {}.enroll\nand then, with that file, which is a secret:\n  agent-host enroll {}.enroll --config {}",
         args.tenant,
         args.name,
         args.listen.port(),
+        args.name,
+        args.name,
         config.display(),
     )?;
     Ok(ExitCode::SUCCESS)

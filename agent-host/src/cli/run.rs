@@ -49,6 +49,6 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn listen_for(kind: SignalKind) -> Result<Signal, CliError> {
+pub(super) fn listen_for(kind: SignalKind) -> Result<Signal, CliError> {
     signal(kind).map_err(|error| CliError::Start(StartError::Threads(error)))
 }

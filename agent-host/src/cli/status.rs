@@ -2,13 +2,15 @@
 
 use std::process::ExitCode;
 
+use picket_identity::verify;
 use serde_json::json;
 
 use super::{CliError, ConfigArg, Format, OutputArg, output};
 use crate::app;
 use crate::config::AgentConfig;
 use crate::config::quantity::show_size;
-use crate::identity::AgentIdentity;
+use crate::identity::validity::trouble;
+use crate::identity::{AgentIdentity, Validity};
 use crate::spool;
 
 #[derive(Debug, clap::Args)]
@@ -37,12 +39,18 @@ pub(super) async fn status(args: &Args) -> Result<ExitCode, CliError> {
     let reloader = super::check::look(&config).await?;
     let inventory = reloader.inventory();
     let (checks, catalogue) = (inventory.checks.load_full(), inventory.catalogue.load_full());
-    let mut problems: Vec<String> = identity
+    let now = verify::now();
+    let validity = identity
         .as_ref()
-        .err()
-        .map(ToString::to_string)
-        .into_iter()
-        .collect();
+        .ok()
+        .map(|loaded| Validity::of(loaded.identity(), now));
+    let trouble = match &identity {
+        Ok(loaded) => trouble(loaded.identity(), now),
+        Err(error) => Some(error.to_string()),
+    };
+    // What ends soon is good still.
+    let is_good = validity.is_some_and(|validity| !validity.is_expired());
+    let mut problems: Vec<String> = trouble.iter().filter(|_| !is_good).cloned().collect();
     problems.extend(
         catalogue
             .entries()
@@ -55,11 +63,12 @@ pub(super) async fn status(args: &Args) -> Result<ExitCode, CliError> {
             .filter_map(|check| Some(format!("check `{}`: {}", check.name, check.problem()?))),
     );
     problems.extend(reloader.set().unreadable().iter().cloned());
-    let notes: Vec<String> = catalogue
+    let mut notes: Vec<String> = trouble.into_iter().filter(|_| is_good).collect();
+    let noted = catalogue
         .entries()
         .iter()
-        .filter_map(|(stem, entry)| Some(format!("checker `{stem}`: {}", entry.note.as_ref()?)))
-        .collect();
+        .filter_map(|(stem, entry)| Some(format!("checker `{stem}`: {}", entry.note.as_ref()?)));
+    notes.extend(noted);
     let id = identity
         .as_ref()
         .map(|loaded| loaded.identity().id().to_string())
@@ -70,6 +79,11 @@ pub(super) async fn status(args: &Args) -> Result<ExitCode, CliError> {
     match args.output.output {
         Format::Json => output::json(&json!({
             "spiffe_id": id,
+            "certificate": identity.as_ref().ok().map(|loaded| json!({
+                "state": Validity::of(loaded.identity(), now).as_str(),
+                "not_after_unix_ms": verify::unix_millis(loaded.identity().verified().not_after()),
+                "trust_sequence": loaded.identity().trust_sequence(),
+            })),
             "running": is_running,
             "checks": checks.len(),
             "checkers": catalogue.entries().len(),
@@ -94,8 +108,15 @@ pub(super) async fn status(args: &Args) -> Result<ExitCode, CliError> {
                     )
                 },
             );
+            let certificate = validity.map_or("none", |validity| match validity {
+                Validity::Good => "good",
+                Validity::EndsSoon => "ends soon",
+                Validity::Recoverable | Validity::Lost => "expired",
+            });
+            let certificate = certificate.to_owned();
             let rows = [
                 ("agent", id.unwrap_or_else(|| "not enrolled".to_owned())),
+                ("certificate", certificate),
                 ("running", if is_running { "yes" } else { "no" }.to_owned()),
                 ("checks", checks.len().to_string()),
                 ("checkers", catalogue.entries().len().to_string()),

@@ -107,8 +107,9 @@ impl Agent for AgentService {
                 },
             }
         });
+        let own = self.identity.current();
         Ok(Response::new(DescribeResponse {
-            spiffe_id: self.identity.current().identity().id().to_string(),
+            spiffe_id: own.identity().id().to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             checker_lines: CHECKER_LINES.iter().map(|&line| line.to_owned()).collect(),
             boot_id: self.boot_id.to_string(),
@@ -117,7 +118,7 @@ impl Agent for AgentService {
             spool: Some(spool_status(&self.spool.view())),
             checks: checks.collect(),
             checkers: checkers.collect(),
-            trust_sequence: 0,
+            trust_sequence: own.identity().trust_sequence(),
         }))
     }
 

@@ -38,7 +38,14 @@ impl HealthService {
 }
 
 fn is_known(service: &str) -> bool {
-    ["", "picket.agent.v1.Agent", "grpc.health.v1.Health"].contains(&service)
+    let known = [
+        "",
+        "picket.agent.v1.Agent",
+        "picket.agent.v1.Renewal",
+        "picket.agent.v1.Trust",
+        "grpc.health.v1.Health",
+    ];
+    known.contains(&service)
 }
 
 #[tonic::async_trait]

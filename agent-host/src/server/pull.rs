@@ -15,6 +15,7 @@ use tonic::Status;
 use uuid::Uuid;
 
 use super::agent::spool_status;
+use super::authorise::refuse_where_expired;
 use super::seal;
 use crate::identity::IdentityStore;
 use crate::internal_events as events;
@@ -162,13 +163,11 @@ impl Pull {
         progress: &mut Progress,
         answers: &mpsc::Sender<Result<PullResponse, Status>>,
     ) -> Result<bool, Status> {
-        let batch = seal::seal(
-            run,
-            progress.stream,
-            self.identity.current().identity(),
-            unix_ms(),
-        )
-        .map_err(|error| Status::internal(error.to_string()))?;
+        // One snapshot: the header names the certificate whose key signs, whatever is installed meanwhile.
+        let own = self.identity.current();
+        refuse_where_expired(own.identity())?;
+        let batch = seal::seal(run, progress.stream, own.identity(), unix_ms())
+            .map_err(|error| Status::internal(error.to_string()))?;
         events::batch_sealed(run.payloads.len(), batch.payload.len());
         progress.cursor = run.last_seq();
         progress.credit -= 1;

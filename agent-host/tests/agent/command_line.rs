@@ -32,12 +32,17 @@ fn init_writes_everything_and_never_overwrites() {
     ];
     let output = agent_host(folder.path(), &init);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    let request = text(&output.stdout);
-    assert!(
-        std::fs::read_to_string(folder.path().join(request.trim()))
-            .unwrap()
-            .contains("CERTIFICATE REQUEST")
-    );
+    assert_eq!(text(&output.stdout).trim(), "./agent.toml");
+    let talk = text(&output.stderr);
+    for words in [
+        "platform agent add --tenant acme --name berlin-1",
+        "--out berlin-1.enroll",
+        "agent-host enroll berlin-1.enroll",
+    ] {
+        assert!(talk.contains(words), "{words} is not in\n{talk}");
+    }
+    let identity = std::fs::read_dir(folder.path().join("identity")).unwrap();
+    assert_eq!(identity.count(), 0, "the key is made when the agent enrols");
     assert!(agent_host(folder.path(), &["check", "config"]).status.success());
     assert_eq!(agent_host(folder.path(), &init).status.code(), Some(78));
     let run = agent_host(folder.path(), &["run"]);
@@ -86,22 +91,6 @@ fn check_config_shows_the_snippets_of_all_files() {
     ] {
         assert!(shown.contains(words), "{words} is not in\n{shown}");
     }
-}
-
-#[tokio::test]
-async fn enroll_installs_a_bundle_and_refuses_a_foreign_one() {
-    let world = World::not_enrolled();
-    let foreign = World::new();
-    std::fs::write(world.path("foreign.json"), foreign.bundle().to_json().unwrap()).unwrap();
-    let output = agent_host(&world.path(""), &["enroll", "foreign.json"]);
-    assert_eq!(output.status.code(), Some(77), "{}", text(&output.stderr));
-    std::fs::write(world.path("bundle.json"), world.bundle().to_json().unwrap()).unwrap();
-    let output = agent_host(&world.path(""), &["enroll", "bundle.json"]);
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    assert_eq!(text(&output.stdout).trim(), world.agent_id().to_string());
-    let shown = agent_host(&world.path(""), &["cert", "show", "-o", "json"]);
-    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
-    assert_eq!(shown["spiffe_id"], world.agent_id().to_string());
 }
 
 #[test]

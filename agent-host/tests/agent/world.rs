@@ -1,5 +1,6 @@
 //! A platform's certificate authorities, one agent's folders, and gateways that dial it.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use picket_identity::credential::{Credential, PrivateKey};
 use picket_identity::name::TenantSlug;
 use picket_identity::spiffe::{SpiffeId, TrustDomain};
 use picket_identity::tls;
-use picket_identity::verify::{AgentExpectation, Serials, Trust, now};
+use picket_identity::verify::{AgentExpectation, Serials, Trust, UnixTime, now};
 use picket_issuing::{CertificateAuthority, Intermediate, Issued, PublicKey};
 use picket_proto::agent::v1::agent_client::AgentClient;
 use picket_proto::agent::v1::pull_request::Kind as Ask;
@@ -51,11 +52,12 @@ fn component(variable: &str, built: &str, name: &str) -> PathBuf {
 
 pub(crate) struct World {
     folder: tempfile::TempDir,
-    platform: TrustDomain,
-    root: CertificateAuthority,
-    gateway_ca: CertificateAuthority,
-    tenant_ca: CertificateAuthority,
-    tenant: TenantSlug,
+    pub(crate) platform: TrustDomain,
+    pub(crate) root: CertificateAuthority,
+    pub(crate) gateway_ca: CertificateAuthority,
+    pub(crate) platform_ca: CertificateAuthority,
+    pub(crate) tenant_ca: CertificateAuthority,
+    pub(crate) tenant: TenantSlug,
 }
 
 impl World {
@@ -71,6 +73,7 @@ impl World {
         let tenant: TenantSlug = "acme".parse().unwrap();
         let root = CertificateAuthority::new_root(&platform, now()).unwrap();
         let gateway_ca = root.new_intermediate(Intermediate::Gateway, now()).unwrap();
+        let platform_ca = root.new_intermediate(Intermediate::Platform, now()).unwrap();
         let tenant_ca = root
             .new_intermediate(Intermediate::Tenant(tenant.clone()), now())
             .unwrap();
@@ -79,6 +82,7 @@ impl World {
             platform,
             root,
             gateway_ca,
+            platform_ca,
             tenant_ca,
             tenant,
         };
@@ -89,32 +93,29 @@ impl World {
             "agent.toml",
             "listen = \"127.0.0.1:0\"\n[metrics]\nlisten = \"127.0.0.1:0\"\n",
         );
-        PrivateKey::generate()
-            .unwrap()
-            .store(&bundle::key_path(&world.path("identity")))
-            .unwrap();
         world
     }
 
-    /// Issues a new certificate for the agent's key, as a bundle.
-    pub(crate) fn bundle(&self) -> IdentityBundle {
-        let key = PrivateKey::load(&bundle::key_path(&self.path("identity"))).unwrap();
-        let public = PublicKey::from_request(&key.csr("berlin-1.acme").unwrap()).unwrap();
+    /// A new key with a certificate, installed as an embedder would: in process.
+    pub(crate) fn enroll(&self) {
+        let (key, public) = key();
         let issued = self
             .tenant_ca
             .issue_agent(&public, &"berlin-1".parse().unwrap(), 24 * HOUR, now())
             .unwrap();
-        IdentityBundle::for_agent(
+        self.install_identity(&key, &issued, now());
+    }
+
+    /// As of a time: an identity whose certificate has ended by now was installed while it was good.
+    pub(crate) fn install_identity(&self, key: &PrivateKey, issued: &Issued, at: UnixTime) {
+        let bundle = IdentityBundle::for_agent(
             self.agent_id(),
             &issued.certificate,
             &issued.issuer,
             std::slice::from_ref(self.root.certificate_der()),
             &[self.gateway_ca.certificate_der().clone()],
-        )
-    }
-
-    pub(crate) fn enroll(&self) {
-        bundle::install(&self.path("identity"), &self.bundle(), now()).unwrap();
+        );
+        bundle::install_with_key(&self.path("identity"), &bundle, key, at).unwrap();
     }
 
     pub(crate) fn agent_id(&self) -> SpiffeId {
@@ -175,8 +176,12 @@ impl World {
 
     /// A gateway of this platform for a tenant.
     pub(crate) fn gateway_for(&self, tenant: &str) -> Credential {
+        self.gateway_named("gw-1", tenant)
+    }
+
+    pub(crate) fn gateway_named(&self, name: &str, tenant: &str) -> Credential {
         let (key, public) = key();
-        let (name, tenant) = ("gw-1".parse().unwrap(), tenant.parse().unwrap());
+        let (name, tenant) = (name.parse().unwrap(), tenant.parse().unwrap());
         let issued = self
             .gateway_ca
             .issue_gateway_for_tenant(&public, &name, &tenant, HOUR, now())
@@ -195,30 +200,37 @@ impl World {
         )
     }
 
-    pub(crate) async fn dial(
-        &self,
-        running: &Running,
-        credential: &Credential,
-    ) -> Result<Connection, DialError> {
+    /// What gateways expect at the agent's address.
+    pub(crate) fn expected(&self) -> AgentExpectation {
         let trust = Trust::new(
             self.root.certificate_der().clone(),
             [self.tenant_ca.certificate_der().clone()],
         )
         .unwrap();
-        let expected = AgentExpectation {
+        AgentExpectation {
             platform: self.platform.clone(),
             tenant: self.tenant.clone(),
             agent: "berlin-1".parse().unwrap(),
             trust,
             serials: Serials::default(),
-        };
-        let tls = tls::gateway_dialling_agent(credential, expected).unwrap();
-        connect(
-            &running.addresses().grpc.to_string(),
-            &tls,
-            &DialLimits::default(),
-        )
-        .await
+        }
+    }
+
+    pub(crate) async fn dial(
+        &self,
+        running: &Running,
+        credential: &Credential,
+    ) -> Result<Connection, DialError> {
+        self.dial_at(running.addresses().grpc, credential).await
+    }
+
+    pub(crate) async fn dial_at(
+        &self,
+        address: SocketAddr,
+        credential: &Credential,
+    ) -> Result<Connection, DialError> {
+        let tls = tls::gateway_dialling_agent(credential, self.expected()).unwrap();
+        connect(&address.to_string(), &tls, &DialLimits::default()).await
     }
 
     pub(crate) async fn gateway(&self, running: &Running) -> Gateway {
@@ -230,20 +242,20 @@ impl World {
     }
 }
 
-fn key() -> (PrivateKey, PublicKey) {
+pub(crate) fn key() -> (PrivateKey, PublicKey) {
     let key = PrivateKey::generate().unwrap();
     let public = PublicKey::from_request(&key.csr("x").unwrap()).unwrap();
     (key, public)
 }
 
-fn credential(key: PrivateKey, issued: Issued) -> Credential {
+pub(crate) fn credential(key: PrivateKey, issued: Issued) -> Credential {
     Credential::new(key, vec![issued.certificate, issued.issuer]).unwrap()
 }
 
 /// A connected gateway.
 pub(crate) struct Gateway {
     pub(crate) client: AgentClient<Channel>,
-    connection: Connection,
+    pub(crate) connection: Connection,
 }
 
 /// An opened batch, with everything about it checked as the platform would.

@@ -3,16 +3,21 @@
 //!
 //! Several files can't be replaced in one step. A new set is first written whole to `incoming/`; renaming that to
 //! `ready/` is the moment at which it counts; then its files are moved over the old ones. Whoever finds `ready/`, after
-//! a crash, goes on moving. Until the rename the old set is whole.
+//! a crash, goes on moving. Until the rename the old set is whole. Whoever reads or installs holds a lock on the folder:
+//! a command that looks at it while the program installs never sees half of each set.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use rustix::fs::FlockOperation;
 use rustls_pki_types::UnixTime;
 
 use crate::credential::PrivateKey;
 use crate::pem;
+use crate::profile::Leaf;
+use crate::spiffe::SpiffeId;
 use crate::store::{self, StoreError};
 use crate::trust_update::TrustStatement;
 use crate::verify::Denied;
@@ -33,6 +38,11 @@ const TRUST: &str = "trust.json";
 const INCOMING: &str = "incoming";
 const READY: &str = "ready";
 
+/// Others hold the lock for as long as a few small files take. A process that was stopped while it held it is not waited
+/// for.
+const LOCK_TRIES: u32 = 500;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
 /// Where a folder's private key is.
 #[must_use]
 pub fn key_path(folder: &Path) -> PathBuf {
@@ -51,6 +61,15 @@ pub fn has_identity(folder: &Path) -> bool {
     folder.join(LEAF).exists() || folder.join(READY).exists()
 }
 
+/// Whose certificate the folder holds, however old it is, and whether or not it is good. `None` where it holds none that
+/// can be read.
+#[must_use]
+pub fn installed_id(folder: &Path) -> Option<SpiffeId> {
+    let text = store::read_public(&folder.join(LEAF)).ok()?;
+    let leaf = pem::parse_certificate(&text).ok()?;
+    Leaf::parse(&leaf).ok()?.uri.parse().ok()
+}
+
 /// What `trust.json` holds.
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -65,6 +84,7 @@ struct TrustFile {
 /// # Errors
 /// Anything that is wrong with the bundle, the key or the folder; the folder is then as it was.
 pub fn install(folder: &Path, bundle: &IdentityBundle, now: UnixTime) -> Result<Identity, BundleError> {
+    let _held = lock(folder)?;
     finish(folder)?;
     let key = PrivateKey::load(&key_path(folder))?;
     let identity = bundle.verify(key, now)?;
@@ -83,8 +103,10 @@ pub fn install_with_key(
     key: &PrivateKey,
     now: UnixTime,
 ) -> Result<Identity, BundleError> {
-    finish(folder)?;
     let identity = bundle.verify(key.clone(), now)?;
+    store::make_folder(folder)?;
+    let _held = lock(folder)?;
+    finish(folder)?;
     write(folder, &identity, Some(key))?;
     Ok(identity)
 }
@@ -99,7 +121,9 @@ pub fn apply_trust(
     statement: &TrustStatement,
     now: UnixTime,
 ) -> Result<Identity, BundleError> {
-    let current = load_even_expired(folder, now)?;
+    let _held = lock(folder)?;
+    let (bundle, key) = read(folder)?;
+    let current = bundle.verify_dated(key, now, Dates::OwnMayHaveEnded)?;
     if statement.sequence <= current.trust_sequence {
         return Err(BundleError::NotNewer {
             known: current.trust_sequence,
@@ -157,7 +181,7 @@ fn write(folder: &Path, identity: &Identity, key: Option<&PrivateKey>) -> Result
 /// # Errors
 /// Nothing installed, files that don't belong together, a key open to others, an expired certificate.
 pub fn load(folder: &Path, now: UnixTime) -> Result<Identity, BundleError> {
-    let (bundle, key) = read(folder)?;
+    let (bundle, key) = read_locked(folder)?;
     bundle.verify(key, now)
 }
 
@@ -167,8 +191,16 @@ pub fn load(folder: &Path, now: UnixTime) -> Result<Identity, BundleError> {
 /// # Errors
 /// As [`load`], but for that.
 pub fn load_even_expired(folder: &Path, now: UnixTime) -> Result<Identity, BundleError> {
-    let (bundle, key) = read(folder)?;
+    let (bundle, key) = read_locked(folder)?;
     bundle.verify_dated(key, now, Dates::OwnMayHaveEnded)
+}
+
+fn read_locked(folder: &Path) -> Result<(IdentityBundle, PrivateKey), BundleError> {
+    if !folder.exists() {
+        return Err(BundleError::NotEnrolled(folder.to_owned()));
+    }
+    let _held = lock(folder)?;
+    read(folder)
 }
 
 fn read(folder: &Path) -> Result<(IdentityBundle, PrivateKey), BundleError> {
@@ -184,8 +216,7 @@ fn read(folder: &Path) -> Result<(IdentityBundle, PrivateKey), BundleError> {
         field: "leaf.pem",
         source,
     })?;
-    let parsed =
-        crate::profile::Leaf::parse(&certificate).map_err(crate::credential::CredentialError::from)?;
+    let parsed = Leaf::parse(&certificate).map_err(crate::credential::CredentialError::from)?;
     let trust: TrustFile = match read_if_there(TRUST)? {
         Some(text) => serde_json::from_str(&text)?,
         None => TrustFile::default(),
@@ -209,9 +240,26 @@ fn read(folder: &Path) -> Result<(IdentityBundle, PrivateKey), BundleError> {
 
 fn peers_file(identity: &Identity) -> &'static str {
     match identity.id() {
-        crate::spiffe::SpiffeId::Agent { .. } => GATEWAY_CAS,
+        SpiffeId::Agent { .. } => GATEWAY_CAS,
         _ => PLATFORM_CAS,
     }
+}
+
+/// Ends with the returned value, and with the process. Also threads of one process wait for each other.
+fn lock(folder: &Path) -> Result<File, BundleError> {
+    let refused = |source| failed("lock", folder, source);
+    let opened = File::open(folder).map_err(|source| failed("open", folder, source))?;
+    for _ in 0..LOCK_TRIES {
+        match rustix::fs::flock(&opened, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(opened),
+            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => std::thread::sleep(LOCK_PAUSE),
+            Err(error) => return Err(refused(error.into())),
+        }
+    }
+    Err(refused(io::Error::new(
+        io::ErrorKind::TimedOut,
+        "another process holds it; look for one that was stopped while it read this folder",
+    )))
 }
 
 /// Moves the files of a complete new set into place, where an installation was cut short after it had counted.
