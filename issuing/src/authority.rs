@@ -1,20 +1,18 @@
 //! Certificate authorities.
 
 use std::fmt;
-use std::path::Path;
 use std::time::Duration;
 
 use picket_identity::name::TenantSlug;
 use picket_identity::pem;
 use picket_identity::profile::SigningCertificate;
 use picket_identity::spiffe::TrustDomain;
-use picket_identity::store;
 use rcgen::{
     CertificateParams, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
     PKCS_ECDSA_P384_SHA384, PublicKeyData, SigningKey as _,
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::template::{self, BACKDATED, Dates};
 use crate::{IssueError, days};
@@ -120,14 +118,37 @@ impl CertificateAuthority {
         if self.role != Role::Root {
             return Err(self.wrong(role.to_string(), "root"));
         }
-        let domain = match &role {
+        self.certify(KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?, &role, now)
+    }
+
+    /// Makes a new certificate for a CA's same key, under this root: what it has issued stays good under both, and what it
+    /// issues from now on too. Two years from now on, whatever the other certificate says.
+    ///
+    /// # Errors
+    /// This isn't a root, or `ca` is one; they are of different platforms; this root's certificate isn't valid now; or the
+    /// system gave no randomness.
+    pub fn reissue(&self, ca: &Self, now: UnixTime) -> Result<Self, IssueError> {
+        if self.role != Role::Root || ca.role == Role::Root {
+            return Err(self.wrong(format!("a new certificate of the {}", ca.role), "root"));
+        }
+        if self.platform != ca.platform {
+            return Err(IssueError::OtherPlatform {
+                found: ca.platform.clone(),
+                expected: self.platform.clone(),
+            });
+        }
+        self.certify(KeyPair::try_from(ca.key.serialized_der())?, &ca.role, now)
+    }
+
+    /// A certificate of this root for another CA's key.
+    fn certify(&self, key: KeyPair, role: &Role, now: UnixTime) -> Result<Self, IssueError> {
+        let domain = match role {
             Role::Tenant(tenant) => self.platform.of_tenant(tenant),
             _ => self.platform.clone(),
         };
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let dates = self.within(dates(now, INTERMEDIATE_LIFETIME), now)?;
         let (serial, _) = template::serial()?;
-        let parameters = template::authority(&role, &domain, serial, &dates)?;
+        let parameters = template::authority(role, &domain, serial, &dates)?;
         let certificate = parameters.signed_by(&key, &self.issuer())?.der().clone();
         Self::new(key, certificate)
     }
@@ -174,18 +195,12 @@ impl CertificateAuthority {
         })
     }
 
-    /// Reads a CA from its key and certificate files.
+    /// Takes a CA from its key (PKCS #8, DER) and its certificate.
     ///
     /// # Errors
-    /// Files that can't be read, a key open to others, or two that don't belong together.
-    pub fn load(key: &Path, certificate: &Path) -> Result<Self, IssueError> {
-        let key = store::read_secret(key)?;
-        let key = std::str::from_utf8(&key).map_err(|_| IssueError::File {
-            what: "CA key",
-            problem: "not text".to_owned(),
-        })?;
-        let certificate = store::read_public(certificate)?;
-        Self::from_pem(key, &certificate)
+    /// Neither key nor certificate of ours, or two that don't belong together.
+    pub fn from_der(key: &[u8], certificate: CertificateDer<'static>) -> Result<Self, IssueError> {
+        Self::new(KeyPair::try_from(key)?, certificate)
     }
 
     /// Takes a CA from its key and certificate in PEM.
@@ -200,20 +215,16 @@ impl CertificateAuthority {
         Self::new(KeyPair::from_pem(key)?, certificate)
     }
 
-    /// Writes the key (only its owner can read it) and the certificate.
-    ///
-    /// # Errors
-    /// Files that can't be written, or a folder that others can read.
-    pub fn store(&self, key: &Path, certificate: &Path) -> Result<(), IssueError> {
-        store::write_secret(key, self.key_pem().as_bytes())?;
-        store::write_public(certificate, pem::certificates([&self.certificate]).as_bytes())?;
-        Ok(())
-    }
-
     /// The private key as PKCS #8 PEM: a secret.
     #[must_use]
     pub fn key_pem(&self) -> Zeroizing<String> {
         Zeroizing::new(self.key.serialize_pem())
+    }
+
+    /// The private key as PKCS #8, DER: a secret. It is written to no file but encrypted.
+    #[must_use]
+    pub fn key_der(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(self.key.serialize_der())
     }
 
     /// The CA's own certificate.
@@ -281,6 +292,12 @@ pub(crate) fn dates(now: UnixTime, lifetime: Duration) -> Dates {
     Dates {
         not_before: UnixTime::since_unix_epoch(at.saturating_sub(BACKDATED)),
         not_after: UnixTime::since_unix_epoch(at.saturating_add(lifetime)),
+    }
+}
+
+impl Drop for CertificateAuthority {
+    fn drop(&mut self) {
+        self.key.zeroize();
     }
 }
 

@@ -1,6 +1,6 @@
 //! Picket's certificate authorities: root, gateway, platform and tenant CAs, and the leaves they issue.
 //!
-//! - [`authority`]: a CA, its key and its certificate: made, stored, loaded.
+//! - [`authority`]: a CA, its key and its certificate. Where the key is kept, and how it is encrypted, is its owner's.
 //! - [`issue`]: the leaves. Each comes from a template of ours; of a request nothing is taken but the public key.
 //! - [`request`]: that public key, out of a request that proves possession of its private half.
 //!
@@ -12,7 +12,6 @@
 //! let now = verify::now();
 //! let root = CertificateAuthority::new_root(&"picket.example".parse()?, now)?;
 //! let tenant_ca = root.new_intermediate(Intermediate::Tenant("acme".parse()?), now)?;
-//! tenant_ca.store("ca/acme.key".as_ref(), "ca/acme.pem".as_ref())?;
 //! // From the agent's machine comes only this:
 //! let request = PrivateKey::generate()?.csr("berlin-1.acme")?;
 //! let key = PublicKey::from_request(&request)?;
@@ -35,8 +34,7 @@ use std::time::Duration;
 
 use picket_identity::name::NameError;
 use picket_identity::profile::ProfileError;
-use picket_identity::spiffe::SpiffeId;
-use picket_identity::store::StoreError;
+use picket_identity::spiffe::{SpiffeId, TrustDomain};
 use thiserror::Error;
 
 /// Whole days.
@@ -60,10 +58,7 @@ pub enum IssueError {
     /// The system gave no randomness.
     #[error("the system gives no randomness")]
     Randomness,
-    /// A key or certificate file can't be read or written, or is open to others.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The file isn't what it should be.
+    /// It isn't what it should be.
     #[error("{what}: {problem}")]
     File {
         /// Which.
@@ -94,6 +89,14 @@ pub enum IssueError {
         wanted: String,
         /// Which one issues that.
         expected: &'static str,
+    },
+    /// A CA of another platform.
+    #[error("a CA of {found}: expected one of {expected}, as this root is")]
+    OtherPlatform {
+        /// Whose CA it is.
+        found: TrustDomain,
+        /// Whose root this is.
+        expected: TrustDomain,
     },
     /// Statements are the platform CA's.
     #[error("the {0} can't sign a statement of the platform: expected the platform CA")]

@@ -2,9 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::time::Duration;
 
 use picket_identity::credential::PrivateKey;
@@ -12,7 +9,7 @@ use picket_identity::profile::{Leaf, SigningCertificate};
 use picket_identity::verify;
 use picket_issuing::{CertificateAuthority, Intermediate, IssueError, PublicKey, Role, days, hours};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
-use rustls_pki_types::{ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 struct World {
     now: UnixTime,
@@ -267,7 +264,7 @@ fn accepts_web_name(
     leaf: &[u8],
     name: &str,
 ) -> Result<(), webpki::Error> {
-    let der = rustls_pki_types::CertificateDer::from(leaf);
+    let der = CertificateDer::from(leaf);
     let leaf = webpki::EndEntityCert::try_from(&der)?;
     let anchor = [webpki::anchor_from_trusted_cert(root.certificate_der())?];
     let between = [ca.certificate_der().clone()];
@@ -332,7 +329,7 @@ fn a_stolen_tenant_or_gateway_ca_can_not_make_web_servers_names() {
         parameters
             .distinguished_name
             .push(DnType::CommonName, ca.role().to_string());
-        let stolen = Issuer::new(parameters, KeyPair::from_pem(&ca.key_pem()).unwrap());
+        let stolen = Issuer::new(parameters, KeyPair::try_from(ca.key_der().as_slice()).unwrap());
         for name in ["bank.example", "10.0.0.1", "2001:db8::1"] {
             let leaf = CertificateParams::new([name.to_owned()]).unwrap();
             let leaf = leaf.signed_by(&KeyPair::generate().unwrap(), &stolen).unwrap();
@@ -343,55 +340,95 @@ fn a_stolen_tenant_or_gateway_ca_can_not_make_web_servers_names() {
 }
 
 #[test]
-fn a_ca_is_stored_for_its_owner_alone_and_issues_again_when_loaded() {
+fn a_ca_issues_again_when_its_key_and_certificate_come_back() {
     let world = World::new();
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join("ca").join(name);
-    for (name, ca) in [("root", &world.root), ("acme", &world.acme())] {
-        let (key, certificate) = (at(&format!("{name}.key")), at(&format!("{name}.pem")));
-        ca.store(&key, &certificate).unwrap();
-        assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
-        let loaded = CertificateAuthority::load(&key, &certificate).unwrap();
-        assert_eq!(loaded.role(), ca.role());
-        assert_eq!(loaded.certificate_der(), ca.certificate_der());
-        assert_eq!(loaded.platform().as_str(), "picket.example");
-    }
-    let root = CertificateAuthority::load(&at("root.key"), &at("root.pem")).unwrap();
-    let acme = root
-        .new_intermediate(Intermediate::Tenant("acme".parse().unwrap()), world.now)
-        .unwrap();
+    let again = |ca: &CertificateAuthority| {
+        CertificateAuthority::from_der(&ca.key_der(), ca.certificate_der().clone()).unwrap()
+    };
+    let root = again(&world.root);
+    assert_eq!(
+        (root.role(), root.platform().as_str()),
+        (&Role::Root, "picket.example")
+    );
+    let acme = again(
+        &root
+            .new_intermediate(Intermediate::Tenant("acme".parse().unwrap()), world.now)
+            .unwrap(),
+    );
     let issued = acme
         .issue_agent(&public_key(), &"berlin-1".parse().unwrap(), days(1), world.now)
         .unwrap();
+    assert!(accepts_agent(&issued.certificate, &[&world.root], &[&acme]));
+}
+
+fn accepts_agent(
+    leaf: &CertificateDer<'static>,
+    roots: &[&CertificateAuthority],
+    cas: &[&CertificateAuthority],
+) -> bool {
+    let der = |ca: &&CertificateAuthority| ca.certificate_der().clone();
     let expected = verify::AgentExpectation {
         platform: "picket.example".parse().unwrap(),
         tenant: "acme".parse().unwrap(),
         agent: "berlin-1".parse().unwrap(),
-        trust: verify::Trust::new(
-            world.root.certificate_der().clone(),
-            [acme.certificate_der().clone()],
-        )
-        .unwrap(),
+        trust: verify::Trust::with_roots(roots.iter().map(der), cas.iter().map(der)).unwrap(),
         serials: verify::Serials::default(),
     };
-    assert!(verify::verify_agent(&[issued.certificate], &expected, world.now).is_ok());
+    verify::verify_agent(std::slice::from_ref(leaf), &expected, verify::now()).is_ok()
 }
 
 #[test]
-fn a_key_of_another_ca_or_one_that_others_can_read_is_refused() {
+fn a_key_of_another_ca_is_refused() {
     let world = World::new();
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join("ca").join(name);
-    world.acme().store(&at("a.key"), &at("a.pem")).unwrap();
-    world.acme().store(&at("b.key"), &at("b.pem")).unwrap();
-    let mixed = CertificateAuthority::load(&at("a.key"), &at("b.pem"));
+    let mixed =
+        CertificateAuthority::from_der(&world.acme().key_der(), world.acme().certificate_der().clone());
     assert!(matches!(mixed, Err(IssueError::KeyMismatch(_))));
-    fs::set_permissions(at("a.key"), fs::Permissions::from_mode(0o644)).unwrap();
+}
+
+#[test]
+fn a_reissued_ca_has_the_same_key_and_its_leaves_are_good_under_both_roots() {
+    let world = World::new();
+    let acme = world.acme();
+    let next = CertificateAuthority::new_root(&"picket.example".parse().unwrap(), world.now).unwrap();
+    let reissued = next.reissue(&acme, world.now).unwrap();
+    assert_eq!(*reissued.key_der(), *acme.key_der());
+    assert_eq!(reissued.role(), acme.role());
+    assert_ne!(reissued.certificate_der(), acme.certificate_der());
+    for ca in [&acme, &reissued] {
+        let issued = ca
+            .issue_agent(&public_key(), &"berlin-1".parse().unwrap(), days(1), world.now)
+            .unwrap();
+        let leaf = &issued.certificate;
+        assert!(
+            accepts_agent(leaf, &[&world.root], &[&acme]),
+            "under the old root"
+        );
+        assert!(accepts_agent(leaf, &[&next], &[&reissued]), "under the new root");
+        assert!(
+            !accepts_agent(leaf, &[&next], &[&acme]),
+            "a root for another's CA"
+        );
+    }
+}
+
+#[test]
+fn only_a_root_reissues_and_only_cas_of_its_own_platform() {
+    let world = World::new();
+    let acme = world.acme();
+    let gateway = world.below(Intermediate::Gateway);
     assert!(matches!(
-        CertificateAuthority::load(&at("a.key"), &at("a.pem")),
-        Err(IssueError::Store(_))
+        gateway.reissue(&acme, world.now),
+        Err(IssueError::WrongAuthority { .. })
     ));
-    assert!(CertificateAuthority::load(Path::new("/nonexistent"), &at("a.pem")).is_err());
+    assert!(matches!(
+        world.root.reissue(&world.root, world.now),
+        Err(IssueError::WrongAuthority { .. })
+    ));
+    let other = CertificateAuthority::new_root(&"other.example".parse().unwrap(), world.now).unwrap();
+    assert!(matches!(
+        other.reissue(&acme, world.now),
+        Err(IssueError::OtherPlatform { .. })
+    ));
 }
 
 #[test]

@@ -10,6 +10,8 @@ use std::net::SocketAddr;
 use picket_identity::spiffe::TrustDomain;
 use picket_platform::app::Services;
 use picket_platform::authority::Authority;
+use picket_platform::authority::encryption::Sources;
+use picket_platform::authority::keys::KeyFolder;
 use picket_platform::events::{Event, EventBus};
 use picket_platform::metrics::Metrics;
 use picket_platform::store::{Store, auth};
@@ -27,12 +29,12 @@ async fn main() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::create(&folder.path().join("look.db")).await.unwrap();
     let events = EventBus::default();
-    let keys = folder.path().join("keys");
+    let keys = key_folder(folder.path());
     let domain: TrustDomain = "picket.example".parse().unwrap();
     Authority::initialise(&store, &keys, &domain, "look")
         .await
         .unwrap();
-    let authority = Authority::open(store.clone(), events.clone(), &keys, &domain)
+    let authority = Authority::open(store.clone(), events.clone(), keys, &domain)
         .await
         .unwrap();
     let metrics = Metrics::install().unwrap();
@@ -112,4 +114,13 @@ async fn main() {
     )
     .await
     .unwrap();
+}
+
+/// The key folder of an installation in `folder`.
+fn key_folder(folder: &std::path::Path) -> KeyFolder {
+    let sources = Sources {
+        variable: Some("BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=".to_owned().into()),
+        ..Sources::default()
+    };
+    KeyFolder::new(&folder.join("keys"), sources)
 }

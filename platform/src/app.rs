@@ -104,7 +104,7 @@ impl App {
         let authority = Authority::open(
             store.clone(),
             events.clone(),
-            &config.keys(),
+            config.key_folder(None),
             &config.trust_domain,
         )
         .await?;

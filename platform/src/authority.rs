@@ -1,9 +1,9 @@
 //! The certificate authorities, onboarding, and what is issued to whom.
 //!
-//! Private keys of authorities are files in the key folder that only their owner can read; the database has the
-//! certificates. From a request for a certificate nothing is taken but the public key: everything else is the registry's.
+//! Private keys of authorities are encrypted files in the key folder, and what opens them is kept elsewhere; the database
+//! has the certificates. From a request for a certificate nothing is taken but the public key: everything else is the registry's.
 //!
-//! - [`keys`]: the key folder.
+//! - [`keys`]: the key folder; [`encryption`]: how the keys in it are encrypted, and with what.
 //! - [`onboarding`]: agents and gateways, with an audit row for each act.
 //! - [`enrollment`]: an agent's first certificate; [`activation`] decides what its file is still good for.
 //! - [`renewal`]: the next certificates, and recovery of an agent whose certificate has expired.
@@ -11,12 +11,14 @@
 //! - [`revocation`]: what an operator takes away, and approves.
 //! - [`trust`]: what agents and gateways are to trust, signed.
 //! - [`step`]: why a certificate isn't issued, in words.
+//! - [`rotation`]: how an authority takes another's place.
 //! - [`own`]: this node's own certificates, for its gRPC and web ports.
 //! - [`peer`]: which registered gateway a call comes from.
 //! - [`registry`]: the gRPC service that gives gateways their certificates for tenants.
 //! - [`tenants`]: tenants come, pause and go.
 
 pub mod activation;
+pub mod encryption;
 pub mod enrollment;
 pub mod first_use;
 mod issuance;
@@ -28,6 +30,7 @@ mod record;
 pub mod registry;
 pub mod renewal;
 pub mod revocation;
+pub mod rotation;
 pub mod step;
 pub mod tenants;
 pub mod trust;
@@ -49,7 +52,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 
 use crate::clock::UnixMs;
 use crate::events::EventBus;
-use crate::store::authorities::Ca;
+use crate::store::authorities::{Ca, NewCa};
 use crate::store::{self, Connection, Store, StoreError};
 use keys::KeyFolder;
 
@@ -151,12 +154,18 @@ pub enum AuthorityError {
     /// Certificates can't be trusted.
     #[error(transparent)]
     Trust(#[from] TrustError),
+    /// An authority's key can't be had.
+    #[error(transparent)]
+    Key(#[from] encryption::KeyError),
     /// It can't be issued.
     #[error(transparent)]
     Issue(#[from] IssueError),
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// An authority can't take that step now.
+    #[error(transparent)]
+    Rotation(#[from] rotation::RotationError),
     /// A file.
     #[error("{action} {}: {source}", path.display())]
     File {
@@ -192,11 +201,10 @@ impl Authority {
     /// [`AuthorityError`]: there is one already, or a key can't be written.
     pub async fn initialise(
         store: &Store,
-        keys: &Path,
+        keys: &KeyFolder,
         trust_domain: &TrustDomain,
         actor: &str,
     ) -> Result<(), AuthorityError> {
-        let keys = KeyFolder::new(keys);
         let mut write = store.write().await?;
         let now = write.now();
         if let Some(found) = store::installation::find(&mut write).await? {
@@ -207,8 +215,9 @@ impl Authority {
         let gateway = root.new_intermediate(Intermediate::Gateway, at)?;
         let platform = root.new_intermediate(Intermediate::Platform, at)?;
         // Keys before rows: a row without its key is an installation that can't issue; a key without a row is nothing.
-        for (kind, authority) in [("root", &root), ("gateway", &gateway), ("platform", &platform)] {
-            register(&mut write, &keys, kind, None, authority, now).await?;
+        let root_id = register(&mut write, keys, "root", None, (&root, None), now).await?;
+        for (kind, authority) in [("gateway", &gateway), ("platform", &platform)] {
+            register(&mut write, keys, kind, None, (authority, Some(root_id)), now).await?;
         }
         store::installation::create(&mut write, trust_domain.as_str(), now).await?;
         store::registry::insert_pool(
@@ -238,7 +247,7 @@ impl Authority {
     pub async fn open(
         store: Store,
         events: EventBus,
-        keys: &Path,
+        keys: KeyFolder,
         trust_domain: &TrustDomain,
     ) -> Result<Self, AuthorityError> {
         let mut read = store.read().await?;
@@ -253,7 +262,6 @@ impl Authority {
         }
         active(&mut read, "root", None).await?;
         drop(read);
-        let keys = KeyFolder::new(keys);
         Ok(Self(Arc::new(Inner {
             store,
             events,
@@ -267,6 +275,47 @@ impl Authority {
     #[must_use]
     pub fn trust_domain(&self) -> &TrustDomain {
         &self.0.trust_domain
+    }
+
+    /// Encrypts the keys that lie in the key folder in the clear, as older versions left them. Returns the names of those.
+    ///
+    /// # Errors
+    /// [`AuthorityError`]: no encryption key, or a key that can't be read or written.
+    pub async fn encrypt_keys(&self, actor: &str) -> Result<Vec<String>, AuthorityError> {
+        let mut write = self.0.store.write().await?;
+        let now = write.now();
+        let mut encrypted = Vec::new();
+        for ca in store::authorities::list(&mut write).await? {
+            if self.0.keys.encrypt(&ca)? {
+                store::audit::record(
+                    &mut write,
+                    now,
+                    actor,
+                    "ca.encrypt",
+                    ca.tenant.as_deref(),
+                    &ca.to_string(),
+                    &ca.key_ref,
+                )
+                .await?;
+                encrypted.push(ca.to_string());
+            }
+        }
+        write.commit().await?;
+        Ok(encrypted)
+    }
+
+    /// Moves the key of the root that issues out of the key folder, encrypted as it is.
+    ///
+    /// # Errors
+    /// [`AuthorityError`]: it isn't here, or the file can't be written.
+    pub async fn move_root_key(&self, to: &Path, actor: &str) -> Result<(), AuthorityError> {
+        let mut write = self.0.store.write().await?;
+        let now = write.now();
+        let root = active(&mut write, "root", None).await?;
+        let detail = to.display().to_string();
+        store::audit::record(&mut write, now, actor, "ca.move-root-key", None, "root", &detail).await?;
+        self.0.keys.move_out(&root, to)?;
+        Ok(write.commit().await?)
     }
 
     /// The authority that issues for a kind, with its key.
@@ -304,27 +353,27 @@ async fn active(connection: &mut Connection, kind: &str, tenant: Option<&str>) -
         .ok_or_else(|| AuthorityError::NoAuthority(named()))
 }
 
-/// Writes a new authority's key, then its row.
+/// Writes a new authority's key, then its row: active at once, because nobody has to learn of it first. Returns its id.
 async fn register(
     connection: &mut Connection,
     keys: &KeyFolder,
     kind: &str,
     tenant: Option<&TenantSlug>,
-    authority: &CertificateAuthority,
+    (authority, issuer): (&CertificateAuthority, Option<i64>),
     now: UnixMs,
-) -> Result<(), AuthorityError> {
+) -> Result<i64, AuthorityError> {
     let reference = keys.store(kind, tenant, authority)?;
-    store::authorities::insert(
-        connection,
+    let new = NewCa {
         kind,
-        tenant.map(TenantSlug::as_str),
-        authority.certificate_der(),
-        &reference,
-        unix_ms(authority.not_after()),
-        now,
-    )
-    .await?;
-    Ok(())
+        tenant: tenant.map(TenantSlug::as_str),
+        certificate: authority.certificate_der(),
+        key_ref: &reference,
+        state: "active",
+        not_after_at: unix_ms(authority.not_after()),
+        issuer,
+        trusted_from: store::installation::trust_sequence(connection).await?,
+    };
+    Ok(store::authorities::insert(connection, &new, now).await?)
 }
 
 /// A time of the database, as certificates have it.

@@ -2,11 +2,13 @@
 //!
 //! - [`arguments`]: what can be said.
 //! - [`init`], [`serve`], [`admin`]: what is done.
+//! - [`encryption_key`]: where a new installation has the key of the authorities' keys.
 //! - [`output`]: data to stdout, as a table or as JSON.
 //! - [`CliError`]: what went wrong, and the exit code that says so.
 
 pub mod admin;
 pub mod arguments;
+pub mod encryption_key;
 pub mod init;
 pub mod output;
 pub mod serve;
@@ -16,6 +18,7 @@ use std::path::{Path, PathBuf};
 use picket_issuing::IssueError;
 
 use crate::app::StartError;
+use crate::authority::encryption::KeyError;
 use crate::authority::{Authority, AuthorityError};
 use crate::config::{Config, ConfigError};
 use crate::events::EventBus;
@@ -47,6 +50,18 @@ pub enum CliError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// What the authorities' keys are encrypted with.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// Not said which authority.
+    #[error("ca rotate: {0}")]
+    RotateWhat(&'static str),
+    /// What can't be undone has to be asked for twice.
+    #[error("{0}; say --yes to do it, nothing was changed")]
+    NotConfirmed(String),
+    /// The configuration says it already.
+    #[error("the key is given already, so --encryption-key-file {} can't be another; leave it out", .0.display())]
+    KeyFileGiven(PathBuf),
     /// Stdout is gone.
     #[error("can't write to standard output: {0}")]
     Output(std::io::Error),
@@ -74,9 +89,9 @@ impl CliError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::File { .. } | Self::Exists(_) => 78,
+            Self::Config(_) | Self::File { .. } | Self::Exists(_) | Self::Key(_) => 78,
             Self::TokenExists(_) => 1,
-            Self::NoSuchJob { .. } => 2,
+            Self::NoSuchJob { .. } | Self::KeyFileGiven(_) | Self::RotateWhat(_) | Self::NotConfirmed(_) => 2,
             Self::Output(_) | Self::Runtime(_) => 69,
             Self::Store(error) | Self::Start(StartError::Store(error)) => of_store(error),
             Self::Authority(error) | Self::Start(StartError::Authority(error)) => of_authority(error),
@@ -107,11 +122,13 @@ fn of_authority(error: &AuthorityError) -> u8 {
         | AuthorityError::Tls(_)
         | AuthorityError::Trust(_)
         | AuthorityError::Credential(_)
-        | AuthorityError::Issue(IssueError::Store(_) | IssueError::File { .. }) => 78,
+        | AuthorityError::Key(_)
+        | AuthorityError::Issue(IssueError::File { .. }) => 78,
         AuthorityError::Registry(_) | AuthorityError::Activation(_) | AuthorityError::Statement(_) => 70,
         AuthorityError::NotFound { .. }
         | AuthorityError::Exists { .. }
         | AuthorityError::TooMany { .. }
+        | AuthorityError::Rotation(_)
         | AuthorityError::NotRecoverable(_) => 1,
         AuthorityError::ForeignTenant { .. } | AuthorityError::TenantSuspended(_) => 77,
         AuthorityError::Setting(_)
@@ -149,11 +166,16 @@ struct Site {
 
 impl Site {
     async fn open(config: &Path) -> Result<Self, CliError> {
+        Self::open_with_root(config, None).await
+    }
+
+    /// With the file of the root's key, for what needs it where it was moved out.
+    async fn open_with_root(config: &Path, root_key: Option<&Path>) -> Result<Self, CliError> {
         let config = Config::load(config)?;
         let store = Store::open(&config.database()).await?;
-        let keys = config.keys();
+        let keys = config.key_folder(root_key);
         let authority =
-            Authority::open(store.clone(), EventBus::default(), &keys, &config.trust_domain).await?;
+            Authority::open(store.clone(), EventBus::default(), keys, &config.trust_domain).await?;
         Ok(Self {
             config,
             store,

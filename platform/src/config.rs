@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use picket_identity::name::NodeName;
 use picket_identity::spiffe::TrustDomain;
 
+use crate::authority::encryption::{Sources, source};
+use crate::authority::keys::KeyFolder;
 pub use problem::ConfigError;
 use reader::Table;
 
@@ -30,6 +32,16 @@ pub struct Config {
     pub grpc: GrpcConfig,
     /// What is kept for how long.
     pub retention: RetentionConfig,
+    /// The authorities' keys.
+    pub authority_keys: KeysConfig,
+}
+
+/// The authorities' keys.
+#[derive(Debug, Clone, Default)]
+pub struct KeysConfig {
+    /// The file with what they are encrypted with. Where none is named, it comes from a systemd credential or from the
+    /// environment.
+    pub encryption_key_file: Option<PathBuf>,
 }
 
 /// The pages and the API.
@@ -131,13 +143,16 @@ impl Config {
                 })
             });
             let retention = root.table("retention", |table| Some(retention(table)));
+            let data_dir = data_dir.map(|data_dir| folder.join(data_dir));
+            let authority_keys = root.table("keys", |table| keys(table, folder, data_dir.as_deref()));
             Some(Self {
-                data_dir: folder.join(data_dir?),
+                data_dir: data_dir?,
                 trust_domain: trust_domain?,
                 node: node?,
                 web: web?,
                 grpc: grpc?,
                 retention: retention?,
+                authority_keys: authority_keys?,
             })
         })
     }
@@ -153,6 +168,33 @@ impl Config {
     pub fn keys(&self) -> PathBuf {
         self.data_dir.join("keys")
     }
+
+    /// The same, with what its files are encrypted with; and with the root's key, where that was moved out and is brought
+    /// for this once.
+    #[must_use]
+    pub fn key_folder(&self, root: Option<&Path>) -> KeyFolder {
+        let file = self.authority_keys.encryption_key_file.clone();
+        KeyFolder::with_root(
+            &self.keys(),
+            Sources::of_this_process(file),
+            root.map(Path::to_owned),
+        )
+    }
+}
+
+fn keys(table: &mut Table<'_>, folder: &Path, data_dir: Option<&Path>) -> Option<KeysConfig> {
+    let file = table
+        .optional_text("encryption_key_file")
+        .map(|file| folder.join(file));
+    if let (Some(file), Some(data_dir)) = (&file, data_dir)
+        && let Err(error) = source::require_outside(file, data_dir)
+    {
+        table.refuse("encryption_key_file", &error.to_string());
+        return None;
+    }
+    Some(KeysConfig {
+        encryption_key_file: file,
+    })
 }
 
 fn web(table: &mut Table<'_>, folder: &Path) -> Option<WebConfig> {
@@ -260,6 +302,16 @@ mod tests {
         let shown =
             problems("trust_domain = \"p.example\"\n[web]\nlisten = \"0.0.0.0:80\"\nplain_http = true\n");
         assert!(shown.contains("loopback"), "{shown}");
+    }
+
+    #[test]
+    fn the_encryption_key_is_not_where_the_data_is() {
+        let inside = problems("trust_domain = \"p.example\"\n[keys]\nencryption_key_file = \"ca.key\"\n");
+        assert!(inside.contains("inside of the data folder"), "{inside}");
+        let outside =
+            parse("trust_domain = \"p.example\"\n[keys]\nencryption_key_file = \"/etc/picket/ca.key\"\n");
+        let file = outside.unwrap().authority_keys.encryption_key_file;
+        assert_eq!(file.as_deref(), Some(Path::new("/etc/picket/ca.key")));
     }
 
     #[test]

@@ -5,12 +5,14 @@
 //! - [`worker`] claims jobs under a lease, runs their [`Handler`], and completes them with the lease's token: a worker
 //!   that stalled past its lease finds its completion refused.
 //! - [`backoff`] says when a failed job is tried again; the time is kept in the job's row.
-//! - [`certificate_expiry`] and [`retention`] are the real ones.
+//! - [`certificate_expiry`], [`retention`], [`tenant_removal`] and [`authority_rotation`] are the real ones.
 
+pub mod authority_rotation;
 pub mod backoff;
 pub mod certificate_expiry;
 pub mod retention;
 pub mod schedule;
+pub mod tenant_removal;
 pub mod worker;
 
 use std::sync::Arc;
@@ -142,6 +144,11 @@ pub fn handlers(retention: RetentionConfig) -> Vec<(&'static str, Arc<dyn Handle
             Arc::new(certificate_expiry::CertificateExpiry),
         ),
         (retention::KIND, Arc::new(retention::Retention(retention))),
+        (
+            authority_rotation::KIND,
+            Arc::new(authority_rotation::AuthorityRotation),
+        ),
+        (tenant_removal::KIND, Arc::new(tenant_removal::TenantRemoval)),
     ]
 }
 
@@ -155,6 +162,13 @@ pub fn schedules() -> Vec<Schedule> {
             cron: "17 * * * *",
             queue: UPKEEP,
             kind: certificate_expiry::KIND,
+        },
+        // While one is under way it comes again by itself; this is for a job that was lost.
+        Schedule {
+            name: authority_rotation::KIND,
+            cron: "7 * * * *",
+            queue: UPKEEP,
+            kind: authority_rotation::KIND,
         },
         // At an hour when nobody looks at history.
         Schedule {

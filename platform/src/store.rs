@@ -25,6 +25,8 @@ pub mod migrations;
 pub mod nodes;
 pub mod reach;
 pub mod registry;
+pub mod removal;
+pub mod rotation;
 mod row;
 pub mod sessions;
 pub mod shards;

@@ -39,6 +39,7 @@ pub async fn list(
         ))
     })?;
     let fleet = state.fleet().await?;
+    let now = state.store().now().await?;
     // One full page can't say whether more follow, so the largest page is one smaller than what is read.
     let limit = limit.min(MAX_PAGE - 1);
     let found = agents(state.store(), tenant.as_deref(), after, limit + 1).await?;
@@ -47,7 +48,7 @@ pub async fn list(
             .agent(&agent.tenant, &agent.name)
             .map(|line| line.checks)
             .unwrap_or_default();
-        AgentJson::new(agent, counts)
+        AgentJson::new(agent, counts, now)
     });
     Ok(Json(Items::page(items.collect(), limit, AgentJson::cursor)))
 }
@@ -67,7 +68,7 @@ pub async fn show(
     for line in checks(state.store(), &tenant, &name).await? {
         counts.add(line.state(&found, now), 1);
     }
-    Ok(Json(AgentJson::new(found, counts)))
+    Ok(Json(AgentJson::new(found, counts, now)))
 }
 
 /// The agent, if there is one that the token may see.

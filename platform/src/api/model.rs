@@ -32,8 +32,42 @@ pub struct AgentJson {
     spool: Option<SpoolJson>,
     cursor: Option<CursorJson>,
     certificate: Option<CertificateJson>,
+    identity: IdentityJson,
     gateway: Option<String>,
     counts: Counts,
+}
+
+/// Where its certificates stand.
+#[derive(Debug, Serialize)]
+struct IdentityJson {
+    state: &'static str,
+    renewal: &'static str,
+    /// The trust statement that it goes by.
+    trust_sequence: Option<i64>,
+    /// Why it doesn't get its certificate; `null` where nothing is wrong.
+    problem: Option<ProblemJson>,
+}
+
+#[derive(Debug, Serialize)]
+struct ProblemJson {
+    cause: String,
+    detail: String,
+    correlation_id: String,
+}
+
+impl IdentityJson {
+    fn of(agent: &Agent, now: UnixMs) -> Self {
+        Self {
+            state: agent.identity_state(now).as_str(),
+            renewal: agent.renewal(now).as_str(),
+            trust_sequence: agent.trust_sequence,
+            problem: agent.identity_problem().map(|problem| ProblemJson {
+                cause: problem.cause.to_owned(),
+                detail: problem.detail.to_owned(),
+                correlation_id: problem.correlation_id.to_owned(),
+            }),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -69,8 +103,9 @@ struct CertificateJson {
 impl AgentJson {
     /// Out of what the store has, and the counts of its checks.
     #[must_use]
-    pub fn new(agent: Agent, counts: Counts) -> Self {
+    pub fn new(agent: Agent, counts: Counts, now: UnixMs) -> Self {
         Self {
+            identity: IdentityJson::of(&agent, now),
             reachability: ReachabilityJson {
                 state: agent.reach_word().to_owned(),
                 cause: agent.cause.unwrap_or_default(),

@@ -1,5 +1,5 @@
-//! This node's own certificates. They live for a week at most, are made at the start and again long before they end, and
-//! are registered nowhere: nobody has to know a platform node's serial.
+//! This node's own certificates. They live for a week at most, are made at the start and again long before they end.
+//! Nobody asks for a platform node's serial; they are registered so that the platform CA waits for them before it goes.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,10 +14,11 @@ use picket_issuing::{PublicKey, days};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::record::Record;
 use super::{Authority, AuthorityError, unix_time};
 use crate::clock::system_now;
 use crate::config::{WebConfig, WebSecurity};
-use crate::store::StoreError;
+use crate::store::{self, StoreError};
 
 /// How long they live.
 const LIFETIME: Duration = days(7);
@@ -36,7 +37,7 @@ impl Authority {
     pub async fn grpc_tls(&self, node: &NodeName) -> Result<ServerTls, AuthorityError> {
         let now = self.0.store.now().await?;
         let mut read = self.0.store.snapshot().await?;
-        let (_, platform) = self.issuer(&mut read, "platform", None).await?;
+        let (ca, platform) = self.issuer(&mut read, "platform", None).await?;
         let roots = self.roots(&mut read).await?;
         let gateway_cas = self.trusted(&mut read, "gateway", None).await?;
         let denied = self.denied(&mut read, None, now).await?;
@@ -48,6 +49,19 @@ impl Authority {
         };
         let request = PublicKey::from_request(&key.csr(&id.common_name())?)?;
         let issued = platform.issue_platform_node(&request, node, LIFETIME, unix_time(system_now()))?;
+        let record = Record {
+            issuer_ca: ca.id,
+            subject_kind: "platform",
+            tenant: None,
+            subject: node.as_str(),
+            id: &id,
+            key: &request,
+            state: "pending",
+        };
+        let mut write = self.0.store.write().await?;
+        let registered = record.insert(&mut write, &issued).await?;
+        store::certificates::promote(&mut write, &registered, now).await?;
+        write.commit().await?;
         let credential = Credential::new(key, vec![issued.certificate, issued.issuer])?;
         let expected = GatewayClientExpectation {
             platform: self.0.trust_domain.clone(),

@@ -47,7 +47,7 @@ pub enum Command {
     Init(Init),
     /// Serve gateways, browsers and programs.
     Serve(Serve),
-    /// Add and list tenants.
+    /// Add, suspend, delete and list tenants.
     #[command(subcommand)]
     Tenant(TenantCommand),
     /// Register and list agents.
@@ -61,7 +61,7 @@ pub enum Command {
     Token(TokenCommand),
     /// Make a one-time token to sign in to the web UI with.
     SigninToken(At),
-    /// Show the certificate authorities.
+    /// Show and rotate the certificate authorities.
     #[command(subcommand)]
     Ca(CaCommand),
     /// List jobs, and have one done now.
@@ -100,6 +100,10 @@ pub struct Init {
     /// A name or address by which browsers reach the platform, besides localhost. May be given several times.
     #[arg(long = "name")]
     pub names: Vec<String>,
+    /// The file with the key that the authorities' keys are encrypted with: made where there is none. Never inside of the
+    /// data folder; beside it where nothing is said, or none at all where PICKET_CA_KEY or a systemd credential gives it.
+    #[arg(long)]
+    pub encryption_key_file: Option<PathBuf>,
 }
 
 /// `serve`.
@@ -123,6 +127,38 @@ pub enum TenantCommand {
         /// What people call it; the slug where it isn't given.
         #[arg(long)]
         name: Option<String>,
+        /// The file of the root's key, where that was moved out of the key folder.
+        #[arg(long)]
+        root_key: Option<PathBuf>,
+        #[command(flatten)]
+        /// On which installation.
+        at: At,
+    },
+    /// Stop all work for a tenant, until it is resumed: its agents are polled no more, nothing is issued for it, its results
+    /// are refused.
+    Suspend {
+        /// Its slug.
+        slug: TenantSlug,
+        #[command(flatten)]
+        /// On which installation.
+        at: At,
+    },
+    /// Take up the work for a suspended tenant again.
+    Resume {
+        /// Its slug.
+        slug: TenantSlug,
+        #[command(flatten)]
+        /// On which installation.
+        at: At,
+    },
+    /// Delete a tenant for good: revoke its authority and certificates, destroy its keys, remove its data. Its slug can
+    /// never be used again.
+    Delete {
+        /// Its slug.
+        slug: TenantSlug,
+        /// Yes, really: nothing brings it back.
+        #[arg(long)]
+        yes: bool,
         #[command(flatten)]
         /// On which installation.
         at: At,
@@ -278,8 +314,80 @@ pub enum TokenCommand {
 /// `ca`.
 #[derive(Debug, Subcommand)]
 pub enum CaCommand {
-    /// Show the authorities; as a table the root's certificate follows in PEM.
+    /// Show the authorities: where each stands, and what it waits for. As a table the root's certificate follows in PEM.
     Show(Listing),
+    /// Have another authority take the place of one. It is prepared now; the rest comes by itself, as soon as nobody would be
+    /// cut off. Or take a single step by hand.
+    Rotate(Rotate),
+    /// Print the root's certificate in PEM and its SHA-256 fingerprint, or move its key out.
+    ExportRoot {
+        /// The file for the certificate; standard output where none is given.
+        #[arg(long)]
+        out: Option<PathBuf>,
+        /// Move the root's key, encrypted as it is, to this file: what needs it takes it by --root-key from then on.
+        #[arg(long)]
+        with_key: Option<PathBuf>,
+        #[command(flatten)]
+        /// On which installation.
+        at: At,
+    },
+    /// Encrypt the authorities' keys that an older version left in the clear.
+    Encrypt {
+        /// The file with the key to encrypt them with, where the configuration names none yet: made where there is none, and
+        /// then named in the configuration. Beside the data folder where nothing is said.
+        #[arg(long)]
+        encryption_key_file: Option<PathBuf>,
+        #[command(flatten)]
+        /// On which installation.
+        at: At,
+    },
+}
+
+/// `ca rotate`.
+#[derive(Debug, Args)]
+pub struct Rotate {
+    /// Which authority.
+    #[arg(value_enum)]
+    pub kind: RotateKind,
+    /// Of which tenant, for `tenant`.
+    #[arg(required_if_eq("kind", "tenant"))]
+    pub slug: Option<TenantSlug>,
+    /// Only this step, now.
+    #[arg(long, value_enum)]
+    pub step: Option<RotateStep>,
+    /// Don't wait for anybody. Who doesn't know the new authority, or lives by the old one, is cut off.
+    #[arg(long, requires = "step")]
+    pub force: bool,
+    /// The file of the root's key, where that was moved out of the key folder.
+    #[arg(long)]
+    pub root_key: Option<PathBuf>,
+    #[command(flatten)]
+    /// On which installation.
+    pub at: At,
+}
+
+/// Which authority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RotateKind {
+    /// One tenant's, which its agents' certificates are by.
+    Tenant,
+    /// The one that gateways' certificates are by.
+    Gateway,
+    /// The one that the platform's own certificates are by.
+    Platform,
+    /// The anchor of all.
+    Root,
+}
+
+/// A step of a rotation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RotateStep {
+    /// The prepared one begins to issue.
+    Activate,
+    /// The one before it retires: what it issued is renewed.
+    Taint,
+    /// The retiring one isn't trusted any more; or the prepared one is given up.
+    Revoke,
 }
 
 /// `job`.

@@ -30,13 +30,16 @@ pub async fn run(arguments: &Init) -> Result<(), CliError> {
     if path.exists() {
         return Err(CliError::Exists(path));
     }
-    let text = configuration(arguments);
+    let encryption = super::encryption_key::choose(arguments.encryption_key_file.as_deref(), folder)?;
+    let text = configuration(arguments) + &encryption.section();
     let config = Config::parse(&text, &path, folder)?;
     let store = Store::create(&config.database()).await?;
-    Authority::initialise(&store, &config.keys(), &config.trust_domain, &actor()).await?;
+    encryption.make()?;
+    Authority::initialise(&store, &config.key_folder(None), &config.trust_domain, &actor()).await?;
     store.close().await;
     // Last: a folder with a configuration is a whole installation.
     write_new(&path, &text)?;
+    output::note(&encryption.advice())?;
     output::line(&path.display().to_string())
 }
 

@@ -1,4 +1,4 @@
-//! Data to stdout.
+//! Data to stdout, and words for people to stderr.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -15,6 +15,14 @@ pub fn line(text: &str) -> Result<(), CliError> {
     writeln!(stdout, "{text}")
         .and_then(|()| stdout.flush())
         .map_err(CliError::Output)
+}
+
+/// Writes what a person has to know, and no program reads, to standard error.
+///
+/// # Errors
+/// [`CliError::Output`].
+pub fn note(text: &str) -> Result<(), CliError> {
+    writeln!(std::io::stderr().lock(), "{text}").map_err(CliError::Output)
 }
 
 /// Writes rows: a table with a head, or `{"items": [..]}` with the head's names as keys. What is a number or absent in

@@ -120,6 +120,10 @@ async fn one(
     if !is_its_shard || !store::shards::is_owned(write, pool, shard, gateway, instance, epoch).await? {
         return Ok(None);
     }
+    // While a gateway doesn't know yet; and a deleted tenant's data isn't to grow again while it is removed.
+    if !store::tenants::is_active(write, tenant).await? {
+        return Ok(None);
+    }
     let now = write.now();
     let serial = sound(&claim.certificate_serial);
     if let Some(seen) = store::certificates::find_of_agent(write, tenant, agent, serial).await? {

@@ -91,3 +91,13 @@ pub fn trust_followed(sequence: i64) {
 pub fn upkeep_failed(error: &StoreError) {
     tracing::warn!(%error, "the upkeep of certificates failed; it is tried again");
 }
+
+/// An authority took a step of its rotation.
+pub fn rotated(authority: &str, step: &str) {
+    tracing::info!(authority, step, "an authority's rotation went on");
+}
+
+/// An authority could not take its step; it is tried again.
+pub fn rotation_failed(authority: &str, step: &str, error: &AuthorityError) {
+    tracing::error!(authority, step, %error, "an authority's rotation can't go on");
+}

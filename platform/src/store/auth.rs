@@ -215,10 +215,13 @@ pub async fn create_api_token(store: &Store, name: &str, tenant: Option<&str>) -
 pub async fn api_token(store: &Store, bearer: &str, now: UnixMs) -> Result<Option<ApiToken>> {
     let token_hash = hash(bearer);
     let mut read = store.read().await?;
-    let row = sqlx::query("SELECT name, tenant, last_used_at FROM api_token WHERE token_hash = $1")
-        .bind(&token_hash)
-        .fetch_optional(&mut *read)
-        .await?;
+    let row = sqlx::query(
+        "SELECT name, tenant, last_used_at FROM api_token WHERE token_hash = $1 \
+         AND (tenant IS NULL OR tenant IN (SELECT slug FROM tenant WHERE state <> 'deleted'))",
+    )
+    .bind(&token_hash)
+    .fetch_optional(&mut *read)
+    .await?;
     drop(read);
     let Some(row) = row else { return Ok(None) };
     let last_used: Option<UnixMs> = row.try_get("last_used_at")?;

@@ -324,7 +324,8 @@ pub async fn revoke_for_tenants(connection: &mut Connection, gateway: &str, now:
 }
 
 /// The revoked certificates of gateways that end after `ending`: those for one tenant's agents, or, where none is named,
-/// those for the platform. As (DER of the issuer, serial).
+/// those for the platform. As (DER of the issuer, serial). Those of an authority that is revoked itself need no denial; but
+/// one whose key has another certificate would still be believed.
 ///
 /// # Errors
 /// [`super::StoreError`].
@@ -336,7 +337,8 @@ pub async fn denied_gateways(
     Ok(sqlx::query_as(
         "SELECT i.certificate, c.serial FROM certificate c JOIN ca i ON i.id = c.issuer_ca \
          WHERE c.subject_kind = 'gateway' AND COALESCE(c.tenant, '') = COALESCE($1, '') AND c.state = 'revoked' \
-         AND c.not_after_at > $2 ORDER BY c.not_after_at, c.serial",
+         AND c.not_after_at > $2 \
+         AND EXISTS (SELECT 1 FROM ca k WHERE k.key_ref = i.key_ref AND k.state <> 'revoked') ORDER BY c.not_after_at, c.serial",
     )
     .bind(tenant)
     .bind(ending)

@@ -18,6 +18,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "identity",
         include_str!("../../migrations/sqlite/0002_identity.sql"),
     ),
+    (
+        3,
+        "authorities",
+        include_str!("../../migrations/sqlite/0003_authorities.sql"),
+    ),
 ];
 
 fn newest() -> i64 {

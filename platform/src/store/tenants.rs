@@ -83,3 +83,41 @@ pub async fn set_state(connection: &mut Connection, slug: &str, state: &str) -> 
         .await?;
     Ok(())
 }
+
+/// Has every gateway that may own agents of a tenant look again.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn tell(connection: &mut Connection, slug: &str, now: UnixMs) -> Result<()> {
+    let pools: Vec<String> =
+        sqlx::query_scalar("SELECT DISTINCT pool FROM agent WHERE tenant = $1 ORDER BY pool")
+            .bind(slug)
+            .fetch_all(&mut *connection)
+            .await?;
+    for pool in pools {
+        super::registry::record_change(connection, &pool, slug, "", "upsert", now).await?;
+    }
+    Ok(())
+}
+
+/// Ends a tenant for good: nothing of it is trusted, nobody can enrol or sign in for it, and its slug stays taken. Its data
+/// goes afterwards, by [`super::removal`].
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn end(connection: &mut Connection, slug: &str) -> Result<()> {
+    for statement in [
+        // What people called it is theirs.
+        "UPDATE tenant SET state = 'deleted', name = slug WHERE slug = $1",
+        "UPDATE ca SET state = 'revoked' WHERE tenant = $1",
+        "UPDATE certificate SET state = 'revoked' WHERE tenant = $1 AND state <> 'revoked'",
+        "UPDATE activation SET state = 'closed' WHERE tenant = $1 AND state IN ('waiting', 'used')",
+        "DELETE FROM api_token WHERE tenant = $1",
+    ] {
+        sqlx::query(statement)
+            .bind(slug)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}

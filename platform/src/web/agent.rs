@@ -15,6 +15,7 @@ use crate::store::views::agent::{Agent, CheckLine, Loss, agent, checks, losses, 
 use crate::store::views::alerts::{Alert, open_of_agent};
 use crate::store::views::fleet::Counts;
 use crate::store::views::freshness::State as Condition;
+use crate::store::views::identity::IdentityState;
 
 /// A certificate with less than this is worth a warning: it should have been renewed long before.
 const SHORT_CERTIFICATE_MS: i64 = 2 * 24 * 60 * 60 * 1000;
@@ -45,6 +46,8 @@ struct View {
     verification: String,
     certificate: String,
     certificate_class: &'static str,
+    identity: &'static str,
+    identity_class: &'static str,
     skew: String,
     skew_class: &'static str,
     spool: Option<Spool>,
@@ -107,6 +110,7 @@ pub async fn show(
     rows.sort_by_key(|row| row.state);
     let (reach_state, reach_word) = fleet::reach(found.reach_word());
     let (certificate, certificate_class) = certificate(&found, now);
+    let identity = found.identity_state(now);
     let (skew, skew_class) = skew(found.clock_skew_ms);
     let view = View {
         now,
@@ -117,6 +121,8 @@ pub async fn show(
         verification: verification(&found),
         certificate,
         certificate_class,
+        identity: identity.sentence(),
+        identity_class: identity_class(identity),
         skew,
         skew_class,
         spool: spool(&found, rate, now),
@@ -158,6 +164,14 @@ fn verification(agent: &Agent) -> String {
             )
         }
         _ => format!("Gateway {gateway} refused it: {}.", words::cause(cause)),
+    }
+}
+
+const fn identity_class(state: IdentityState) -> &'static str {
+    match state {
+        IdentityState::Enrolled | IdentityState::Issued | IdentityState::Replacing => "",
+        IdentityState::AwaitingEnrolment | IdentityState::Recovering => "is-warning",
+        IdentityState::FileExpired | IdentityState::Expired | IdentityState::Revoked => "is-critical",
     }
 }
 

@@ -158,6 +158,8 @@ pub(super) fn kind(word: &str) -> &'static str {
         "agent_unreachable" => "Agent unreachable",
         "agent_refused" => "Agent refused",
         "check_failing" => "Check failing",
+        "certificate_expiring" => "Certificate expiring",
+        "activation_reuse" => "Enrolment file copied",
         _ => "Alert",
     }
 }

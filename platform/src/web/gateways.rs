@@ -76,6 +76,7 @@ fn row(line: GatewayLine) -> Row {
         "live" => (Condition::Ok, "Live"),
         "draining" => (Condition::Warning, "Draining"),
         "dead" => (Condition::Critical, "Dead"),
+        "revoked" => (Condition::Stale, "Revoked"),
         _ => (Condition::Stale, "Never connected"),
     };
     Row {

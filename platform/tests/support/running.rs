@@ -35,8 +35,12 @@ impl Bench {
     pub async fn new() -> Self {
         let site = Site::new().await;
         site.tenant("acme").await;
-        let text = "trust_domain = \"picket.test\"\n[web]\nlisten = \"127.0.0.1:0\"\n[grpc]\nlisten = \"127.0.0.1:0\"\n";
-        let config = Config::parse(text, "platform.toml".as_ref(), site.folder.path()).unwrap();
+        let text = format!(
+            "trust_domain = \"picket.test\"\n[web]\nlisten = \"127.0.0.1:0\"\n[grpc]\nlisten = \"127.0.0.1:0\"\n\
+             [keys]\nencryption_key_file = {:?}\n",
+            site.encryption_key_file()
+        );
+        let config = Config::parse(&text, "platform.toml".as_ref(), site.folder.path()).unwrap();
         let running = App::start(&config).await.unwrap();
         Self { site, running }
     }

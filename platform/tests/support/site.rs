@@ -18,6 +18,8 @@ use picket_identity::enrollment::EnrollFile;
 use picket_identity::profile::Leaf;
 use picket_identity::spiffe::TrustDomain;
 use picket_platform::app::Services;
+use picket_platform::authority::encryption::{Sources, source};
+use picket_platform::authority::keys::KeyFolder;
 use picket_platform::authority::onboarding::NewAgent;
 use picket_platform::authority::{Authority, unix_time};
 use picket_platform::clock::{Clock, ManualClock, system_now};
@@ -35,6 +37,8 @@ use prost::Message as _;
 
 pub struct Site {
     pub folder: tempfile::TempDir,
+    /// Where the encryption key is: outside of the data folder.
+    pub outside: tempfile::TempDir,
     pub clock: ManualClock,
     pub services: Services,
 }
@@ -59,19 +63,23 @@ impl Site {
             .await
             .unwrap();
         let domain: TrustDomain = "picket.test".parse().unwrap();
-        let keys = folder.path().join("keys");
+        let outside = tempfile::tempdir().unwrap();
+        let file = outside.path().join("key").join("ca.key");
+        source::make_file(&file).unwrap();
+        let keys = key_folder(folder.path(), file);
         Authority::initialise(&store, &keys, &domain, "test")
             .await
             .unwrap();
-        let services = Self::services(store, &keys).await;
+        let services = Self::services(store, keys).await;
         Self {
             folder,
+            outside,
             clock,
             services,
         }
     }
 
-    async fn services(store: Store, keys: &std::path::Path) -> Services {
+    async fn services(store: Store, keys: KeyFolder) -> Services {
         let events = EventBus::default();
         let domain: TrustDomain = "picket.test".parse().unwrap();
         let authority = Authority::open(store.clone(), events.clone(), keys, &domain)
@@ -85,6 +93,10 @@ impl Site {
         }
     }
 
+    pub fn encryption_key_file(&self) -> PathBuf {
+        self.outside.path().join("key").join("ca.key")
+    }
+
     pub fn database(&self) -> PathBuf {
         self.folder.path().join("picket.db")
     }
@@ -94,7 +106,7 @@ impl Site {
         let store = Store::create_with_clock(&self.database(), Clock::Manual(self.clock.clone()))
             .await
             .unwrap();
-        Self::services(store, &self.folder.path().join("keys")).await
+        Self::services(store, key_folder(self.folder.path(), self.encryption_key_file())).await
     }
 
     pub async fn tenant(&self, slug: &str) {
@@ -267,6 +279,15 @@ impl Site {
             batch: Some(batch),
         }
     }
+}
+
+/// The key folder of the data folder `data`, whose encryption key is in `file`.
+fn key_folder(data: &std::path::Path, file: PathBuf) -> KeyFolder {
+    let sources = Sources {
+        file: Some(file),
+        ..Sources::default()
+    };
+    KeyFolder::new(&data.join("keys"), sources)
 }
 
 /// One result of a check named `web`, started at `seq` seconds after the epoch.

@@ -125,6 +125,14 @@ async fn every_endpoint_answers_a_token_of_all_tenants() {
         "the newest of those that count"
     );
     assert_eq!(agent["spool"]["quota_bytes"], 268_435_456);
+    let identity = |agent: &serde_json::Value| agent["identity"]["state"].as_str().unwrap().to_owned();
+    assert_eq!(
+        (identity(&berlin), identity(&agent)),
+        ("enrolled".into(), "expired".into())
+    );
+    let lima = site.api(&all, "/tenants/globex/agents/lima-1").await.json();
+    assert_eq!(identity(&lima), "awaiting_enrolment");
+    assert_eq!(lima["certificate"], serde_json::Value::Null);
     let check = site
         .api(&all, "/tenants/acme/agents/berlin-1/checks/web")
         .await

@@ -27,6 +27,7 @@ async fn every_page_shows_what_is_there() {
             "/agents/acme/berlin-1",
             &[
                 "spiffe://picket.example/tenant/acme/agent/berlin-1",
+                "<dt>Enrolment</dt><dd class=\"\">enrolled</dd>",
                 "40.0 MiB of 256 MiB",
                 "would fill in",
                 "41 d left",

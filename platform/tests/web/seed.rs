@@ -106,6 +106,22 @@ pub(crate) async fn certificate(
     .unwrap();
 }
 
+/// An enrolment file of an agent that nobody has used yet.
+pub(crate) async fn activation(write: &mut Write, tenant: &str, agent: &str) {
+    let now = write.now();
+    sqlx::query(
+        "INSERT INTO activation (id, tenant, agent, public_key, state, created_at, expires_at) \
+         VALUES ($1 || $2, $1, $2, x'', 'waiting', $3, $4)",
+    )
+    .bind(tenant)
+    .bind(agent)
+    .bind(now)
+    .bind(now + 86_400_000)
+    .execute(&mut **write)
+    .await
+    .unwrap();
+}
+
 /// A result of an HTTP check.
 pub(crate) fn result(check: &str, status: i32, summary: &str, started_at: i64, seconds: f64) -> CheckResult {
     let metric = |name: &str, value: f64, unit: &str, warning: Option<&str>, critical: Option<&str>| Metric {
@@ -346,6 +362,7 @@ pub(crate) async fn two_tenants(store: &Store) {
     )
     .await;
 
+    activation(&mut write, "globex", "lima-1").await;
     certificate(&mut write, "acme", "berlin-1", "0a", "superseded", 2).await;
     certificate(&mut write, "acme", "berlin-1", "0b", "current", 10).await;
     certificate(&mut write, "acme", "berlin-1", "0c", "current", 41).await;

@@ -11,6 +11,8 @@ use http_body_util::BodyExt as _;
 use picket_identity::spiffe::TrustDomain;
 use picket_platform::app::Services;
 use picket_platform::authority::Authority;
+use picket_platform::authority::encryption::Sources;
+use picket_platform::authority::keys::KeyFolder;
 use picket_platform::events::EventBus;
 use picket_platform::metrics::Metrics;
 use picket_platform::store::{Store, auth};
@@ -23,6 +25,15 @@ pub(crate) struct Site {
     pub(crate) events: EventBus,
     pub(crate) router: Router,
     _folder: tempfile::TempDir,
+}
+
+/// The key folder of an installation in `folder`.
+fn key_folder(folder: &std::path::Path) -> KeyFolder {
+    let sources = Sources {
+        variable: Some("BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=".to_owned().into()),
+        ..Sources::default()
+    };
+    KeyFolder::new(&folder.join("keys"), sources)
 }
 
 pub(crate) struct Answer {
@@ -50,12 +61,12 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::create(&folder.path().join("picket.db")).await.unwrap();
         let events = EventBus::default();
-        let keys = folder.path().join("keys");
+        let keys = key_folder(folder.path());
         let domain: TrustDomain = "picket.example".parse().unwrap();
         Authority::initialise(&store, &keys, &domain, "test")
             .await
             .unwrap();
-        let authority = Authority::open(store.clone(), events.clone(), &keys, &domain)
+        let authority = Authority::open(store.clone(), events.clone(), keys, &domain)
             .await
             .unwrap();
         let metrics = Metrics::install().unwrap();

@@ -18,7 +18,7 @@ pub async fn create(command: TokenCommand) -> Result<(), CliError> {
     if let Some(slug) = tenant
         && store::tenants::find(&mut *site.store.read().await?, slug)
             .await?
-            .is_none()
+            .is_none_or(|tenant| tenant.state == "deleted")
     {
         return Err(AuthorityError::NotFound {
             kind: "tenant",

@@ -145,3 +145,101 @@ impl Agent {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixMs = 1_000;
+
+    fn agent(certificate: Option<(UnixMs, UnixMs)>, activation: Option<(&str, UnixMs)>) -> Agent {
+        Agent {
+            tenant: "acme".into(),
+            name: "berlin-1".into(),
+            endpoint: String::new(),
+            spiffe_id: String::new(),
+            interval_ms: 1,
+            unreachable_after_ms: 1,
+            enabled: 1,
+            created_at: 0,
+            reach: None,
+            cause: None,
+            detail: None,
+            since_at: None,
+            reported_at: None,
+            gateway: None,
+            clock_skew_ms: None,
+            agent_version: None,
+            spool_bytes: None,
+            spool_quota: None,
+            spool_dropped: None,
+            stream: None,
+            committed_seq: None,
+            lost_total: None,
+            cursor_at: None,
+            certificate_serial: certificate.map(|_| "0a".into()),
+            certificate_not_after_at: certificate.map(|(_, end)| end),
+            certificate_not_before_at: certificate.map(|(from, _)| from),
+            has_pending: 0,
+            is_outdated: 0,
+            activation: activation.map(|(state, _)| state.into()),
+            activation_expires_at: activation.map(|(_, end)| end),
+            recovery_approved_at: None,
+            refused_cause: String::new(),
+            refused_detail: String::new(),
+            refused_correlation_id: String::new(),
+            trust_sequence: None,
+        }
+    }
+
+    fn state(certificate: Option<(UnixMs, UnixMs)>, activation: Option<(&str, UnixMs)>) -> &'static str {
+        agent(certificate, activation).identity_state(NOW).as_str()
+    }
+
+    #[test]
+    fn an_agent_without_a_certificate_is_where_its_file_is() {
+        assert_eq!(state(None, Some(("waiting", NOW + 1))), "awaiting_enrolment");
+        assert_eq!(state(None, Some(("waiting", NOW))), "file_expired");
+        assert_eq!(state(None, Some(("used", NOW + 1))), "issued");
+        assert_eq!(state(None, None), "revoked");
+    }
+
+    #[test]
+    fn an_agent_with_a_certificate_is_enrolled_until_it_ends() {
+        assert_eq!(state(Some((0, NOW + 1)), None), "enrolled");
+        assert_eq!(state(Some((0, NOW + 1)), Some(("waiting", NOW + 1))), "replacing");
+        assert_eq!(state(Some((0, NOW)), None), "expired");
+        let mut approved = agent(Some((0, NOW)), None);
+        approved.recovery_approved_at = Some(1);
+        assert_eq!(approved.identity_state(NOW).as_str(), "recovering");
+    }
+
+    #[test]
+    fn a_renewal_is_due_at_half_life_or_when_the_authority_issues_no_more() {
+        let young = agent(Some((NOW - 10, NOW + 12)), None);
+        assert_eq!(young.renewal(NOW).as_str(), "later");
+        assert_eq!(
+            agent(Some((NOW - 10, NOW + 10)), None).renewal(NOW).as_str(),
+            "due"
+        );
+        let mut outdated = young.clone();
+        outdated.is_outdated = 1;
+        assert_eq!(outdated.renewal(NOW).as_str(), "due");
+        let mut pending = young;
+        pending.has_pending = 1;
+        assert_eq!(pending.renewal(NOW).as_str(), "pending");
+        assert_eq!(agent(None, None).renewal(NOW).as_str(), "none");
+    }
+
+    #[test]
+    fn what_the_gateway_says_of_an_agent_that_isnt_there_is_its_problem() {
+        let mut waiting = agent(None, Some(("waiting", NOW + 1)));
+        waiting.cause = Some("refused".into());
+        assert_eq!(waiting.identity_problem().unwrap().cause, "refused");
+        waiting.refused_cause = "bad_signature".into();
+        assert_eq!(waiting.identity_problem().unwrap().cause, "bad_signature");
+        let mut reached = agent(Some((0, NOW + 1)), None);
+        (reached.reach, reached.cause) = (Some("unreachable".into()), Some("timeout".into()));
+        assert_eq!(reached.identity_problem(), None);
+    }
+}

@@ -56,7 +56,7 @@ row! {
         tenant: Option<String>,
         /// What its certificate has to say.
         spiffe_id: String,
-        /// `absent`, `live`, `draining` or `dead`.
+        /// `absent`, `live`, `draining`, `dead` or `revoked`.
         state: String,
         /// Where it is.
         zone: String,
@@ -80,10 +80,11 @@ row! {
 pub async fn gateways(store: &Store, tenant: Option<&str>) -> Result<Vec<GatewayLine>> {
     let mut read = store.read().await?;
     Ok(sqlx::query_as(
-        "SELECT g.name, g.pool, p.tenant, g.spiffe_id, g.state, g.zone, g.version, g.agents, g.expires_at, g.created_at, \
+        "SELECT g.name, g.pool, p.tenant, g.spiffe_id, \
+         CASE WHEN g.revoked_at IS NULL THEN g.state ELSE 'revoked' END AS state, g.zone, g.version, g.agents, g.expires_at, g.created_at, \
          (SELECT COUNT(*) FROM shard s WHERE s.pool = g.pool AND s.owner = g.name) AS shards \
          FROM gateway g JOIN pool p ON p.name = g.pool WHERE ($1 = '' OR p.tenant = $1) \
-         ORDER BY CASE g.state WHEN 'dead' THEN 0 WHEN 'draining' THEN 1 WHEN 'absent' THEN 2 ELSE 3 END, g.name LIMIT $2",
+         ORDER BY CASE WHEN g.revoked_at IS NOT NULL THEN 4 ELSE 0 END, CASE g.state WHEN 'dead' THEN 0 WHEN 'draining' THEN 1 WHEN 'absent' THEN 2 ELSE 3 END, g.name LIMIT $2",
     )
     .bind(tenant.unwrap_or_default())
     .bind(i64::from(MAX_PAGE))
