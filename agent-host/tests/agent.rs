@@ -19,8 +19,12 @@ mod command_line;
 mod commands;
 #[path = "agent/compiling.rs"]
 mod compiling;
+#[path = "agent/enroll_program.rs"]
+mod enroll_program;
 #[path = "agent/enrollment.rs"]
 mod enrollment;
+#[path = "agent/expiry.rs"]
+mod expiry;
 #[path = "agent/hot_reload.rs"]
 mod hot_reload;
 #[path = "agent/machines.rs"]
@@ -29,9 +33,13 @@ mod machines;
 mod pull;
 #[path = "agent/registry.rs"]
 mod registry;
+#[path = "agent/renewal.rs"]
+mod renewal;
 #[path = "agent/scheduling.rs"]
 mod scheduling;
 #[path = "agent/top.rs"]
 mod top;
+#[path = "agent/trust_updates.rs"]
+mod trust_updates;
 #[path = "agent/world.rs"]
 mod world;

@@ -13,6 +13,7 @@ use picket_identity::verify;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::validity::certain_time;
 use super::{AgentIdentity, IdentityError, Validity};
 use crate::internal_events as events;
 
@@ -120,11 +121,10 @@ impl IdentityStore {
         Ok(self.publish(AgentIdentity::new(identity, &self.folder)?))
     }
 
-    /// The clock's time, but not before the own certificate began: turning the clock back revives nothing that had ended
-    /// by then.
+    /// [`certain_time`], now.
     #[must_use]
     pub fn certain_now(&self) -> UnixTime {
-        verify::now().max(self.current().identity().verified().not_before())
+        certain_time(verify::now(), self.current().identity())
     }
 
     fn refused(&self, source: BundleError) -> IdentityError {

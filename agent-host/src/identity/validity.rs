@@ -65,6 +65,13 @@ impl Validity {
     }
 }
 
+/// What the clock shows, but not before the own certificate began: turning the clock back revives nothing that had ended by
+/// then.
+#[must_use]
+pub fn certain_time(clock: UnixTime, identity: &Identity) -> UnixTime {
+    clock.max(identity.verified().not_before())
+}
+
 /// Until when a gateway may bring an expired agent its next certificate, in ms since 1970.
 #[must_use]
 pub fn recoverable_until_ms(identity: &Identity) -> i64 {

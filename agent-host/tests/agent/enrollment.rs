@@ -8,7 +8,7 @@ use picket_agent_host::enrollment::{Awaiting, Event};
 use picket_identity::bundle;
 use picket_identity::connect::DialError;
 use picket_identity::verify::now;
-use picket_issuing::{CertificateAuthority, Intermediate};
+use picket_issuing::Intermediate;
 use picket_proto::agent::v1::agent_client::AgentClient;
 use picket_proto::agent::v1::enroll_request::Kind as Ask;
 use picket_proto::agent::v1::renewal_client::RenewalClient;
@@ -241,16 +241,14 @@ async fn a_certificate_below_another_root_is_refused() {
 
 #[tokio::test]
 async fn an_expired_certificate_is_refused() {
-    let waiting = Waiting::new().await;
-    // The CA didn't exist then: what it issues for then is cut to its own beginning, so it is made for then.
+    let world = World::at(earlier(now(), 96 * HOUR));
+    let added = world.add_agent();
+    let waiting = Waiting::with(world, added).await;
     let then = earlier(now(), 72 * HOUR);
-    let root = CertificateAuthority::new_root(&waiting.world.platform, then).unwrap();
-    let tenant = root
-        .new_intermediate(Intermediate::Tenant("acme".parse().unwrap()), then)
-        .unwrap();
-    drop(root);
-    let wrong = |world: &World, csr: &[u8]| world.issued_by(&tenant, "berlin-1", csr, then);
-    assert_eq!(waiting.refusal(wrong).await.cause, "bad_certificate");
+    let wrong = |world: &World, csr: &[u8]| world.issued_by(&world.tenant_ca, "berlin-1", csr, then);
+    let failed = waiting.refusal(wrong).await;
+    assert_eq!(failed.cause, "bad_certificate");
+    assert!(failed.detail.contains("expired"), "{}", failed.detail);
 }
 
 #[tokio::test]

@@ -329,6 +329,29 @@ impl Renewing {
         }
     }
 
+    /// `None` where the agent has gone.
+    async fn try_answer(&mut self) -> Option<RenewAnswer> {
+        self.answers.message().await.ok()??.kind
+    }
+
+    pub(crate) async fn try_proof(&mut self) -> Option<Vec<u8>> {
+        match self.try_answer().await? {
+            RenewAnswer::Proof(proof) => Some(proof.csr.to_vec()),
+            other => panic!("expected a proof: {other:?}"),
+        }
+    }
+
+    pub(crate) async fn try_hand_over(&mut self, issued: IssuedCertificate) -> Option<String> {
+        let request = RenewRequest {
+            kind: Some(RenewAsk::Issued(issued)),
+        };
+        self.requests.send(request).await.ok()?;
+        match self.try_answer().await? {
+            RenewAnswer::Installed(installed) => Some(installed.serial),
+            other => panic!("expected the installed serial number: {other:?}"),
+        }
+    }
+
     pub(crate) async fn say(&self, kind: RenewAsk) {
         self.requests
             .send(RenewRequest { kind: Some(kind) })

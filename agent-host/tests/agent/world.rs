@@ -69,13 +69,18 @@ impl World {
     }
 
     pub(crate) fn not_enrolled() -> Self {
+        Self::at(now())
+    }
+
+    /// Not enrolled; its authorities were made at that time.
+    pub(crate) fn at(at: UnixTime) -> Self {
         let platform: TrustDomain = "picket.example".parse().unwrap();
         let tenant: TenantSlug = "acme".parse().unwrap();
-        let root = CertificateAuthority::new_root(&platform, now()).unwrap();
-        let gateway_ca = root.new_intermediate(Intermediate::Gateway, now()).unwrap();
-        let platform_ca = root.new_intermediate(Intermediate::Platform, now()).unwrap();
+        let root = CertificateAuthority::new_root(&platform, at).unwrap();
+        let gateway_ca = root.new_intermediate(Intermediate::Gateway, at).unwrap();
+        let platform_ca = root.new_intermediate(Intermediate::Platform, at).unwrap();
         let tenant_ca = root
-            .new_intermediate(Intermediate::Tenant(tenant.clone()), now())
+            .new_intermediate(Intermediate::Tenant(tenant.clone()), at)
             .unwrap();
         let world = Self {
             folder: tempfile::tempdir().unwrap(),
