@@ -184,7 +184,7 @@ pub async fn issue(
     let expectation = GatewayExpectation {
         platform: identity.platform().clone(),
         tenant: tenant.clone(),
-        trust: Trust::with_roots(identity.trust().roots().to_vec(), [issuer])?,
+        trust: Trust::with_roots(identity.roots(), [issuer])?,
         serials: Serials::default(),
         not_before: now,
     };
@@ -213,6 +213,7 @@ pub async fn keep(
     link: Link,
     mut wanted: watch::Receiver<Vec<TenantSlug>>,
 ) {
+    link.roots_known().await;
     let mut rng = StdRng::from_os_rng();
     let mut failures: HashMap<TenantSlug, (u32, BootTime)> = HashMap::new();
     loop {

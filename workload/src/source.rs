@@ -69,6 +69,18 @@ impl Source {
         self.svids.clone()
     }
 
+    /// Waits until there is an SVID, however long that takes. Why there is none is logged meanwhile.
+    pub async fn first(&self) -> Arc<Svid> {
+        let mut svids = self.svids.clone();
+        loop {
+            if let Some(svid) = svids.borrow_and_update().clone() {
+                return svid;
+            }
+            // The task lives as long as this value.
+            let _changed = svids.changed().await;
+        }
+    }
+
     /// Waits until there is an SVID, or until there is something to say of why there is none.
     ///
     /// # Errors

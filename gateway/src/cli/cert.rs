@@ -8,7 +8,7 @@ use super::ConfigArgs;
 use super::exit::Failed;
 use super::output::{OutputArgs, columns};
 use crate::config::Config;
-use crate::platform::GatewayIdentity;
+use crate::platform::Link;
 
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
@@ -28,9 +28,9 @@ struct Shown {
     days_left: u64,
 }
 
-pub(super) fn show(args: &ShowArgs) -> Result<(), Failed> {
+pub(super) async fn show(args: &ShowArgs) -> Result<(), Failed> {
     let config: Config = args.config.load()?;
-    let identity = GatewayIdentity::load(&config)?;
+    let identity = Link::open(&config).await?.identity();
     let leaf = identity.credential().leaf();
     let now = verify::now();
     let shown = Shown {

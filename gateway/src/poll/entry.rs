@@ -15,6 +15,7 @@ use super::round::{Outcome, Report};
 use super::timetable::{phase_hash, until_next_poll};
 use super::{NO_CREDENTIAL, NOT_OURS, PLATFORM_BUSY, after_failure};
 use crate::assignment::{AgentKey, Assigned, Cursor, Work};
+use crate::backoff::Backoff;
 use crate::claims::{Outbox, Pace};
 use crate::clock::BootTime;
 use crate::credentials::TenantCredential;
@@ -23,8 +24,9 @@ use crate::telemetry;
 use crate::upkeep::Need;
 use crate::upkeep::plan::Upkeep;
 
-/// Between two polls of an agent that waits to be enrolled or recovered, and doesn't answer as the one that it was.
-const AWAITED: Duration = Duration::from_secs(5);
+/// After a failed poll of an agent that waits to be enrolled or recovered. One that has just got its certificate is about
+/// to be started.
+const AWAITED: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(5));
 
 /// One agent.
 pub(super) struct Entry {
@@ -44,6 +46,8 @@ pub(super) struct Entry {
     claimed: Option<(String, u64)>,
     /// Polls in a row whose results the platform couldn't take.
     platform_failures: u32,
+    /// Polls in a row that failed while the agent waits to be enrolled or recovered.
+    awaited_failures: u32,
 }
 
 /// A certificate that the agent has installed, and hasn't shown yet.
@@ -77,6 +81,7 @@ impl Entry {
             pace: Pace::default(),
             claimed: None,
             platform_failures: 0,
+            awaited_failures: 0,
             assigned,
         }
     }
@@ -134,6 +139,7 @@ impl Entry {
         let (news, wait) = match report.outcome {
             Outcome::Reached { more } => {
                 self.platform_failures = 0;
+                self.awaited_failures = 0;
                 let wait = if more {
                     Duration::from_millis(100)
                 } else {
@@ -187,11 +193,15 @@ impl Entry {
     fn poll_failed(&mut self, failure: Failure, now: Moment, rng: &mut StdRng) -> (Option<bool>, Duration) {
         let is_awaited = self.assigned.work != Work::Poll;
         // Why it isn't enrolled or recovered yet is what people want to know; the errands say that.
+        if is_awaited {
+            self.awaited_failures = self.awaited_failures.saturating_add(1);
+        }
+        let awaited = AWAITED.delay(self.awaited_failures, rng).max(NO_CREDENTIAL / 2);
         if is_awaited && !self.answers() {
-            return (None, AWAITED);
+            return (None, awaited);
         }
         if self.assigned.work == Work::Enroll {
-            return (Some(self.reachability.awaits(now, failure)), AWAITED);
+            return (Some(self.reachability.awaits(now, failure)), awaited);
         }
         let unreachable_after = self.assigned.unreachable_after;
         let news = self.reachability.failed(now, failure, unreachable_after);
@@ -219,6 +229,7 @@ impl Entry {
             Ok(Achieved::Installed(serial)) => {
                 telemetry::certificate_installed(key, need, correlation_id, &serial);
                 self.upkeep.succeeded(need, now.boot);
+                self.awaited_failures = 0;
                 // The connection shows the old certificate: the new one is seen by dialling anew.
                 self.kept = None;
                 self.unseen = Some(Unseen {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use picket_proto::platform::v1::registry_client::RegistryClient;
-use picket_proto::platform::v1::{GetAgentRequest, GetAgentResponse};
+use picket_proto::platform::v1::{GetAgentRequest, GetAgentResponse, PlatformTrust};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
@@ -31,6 +31,11 @@ const TOLERATED_SKEW_MS: u64 = 5_000;
 pub async fn probe(link: &Link, key: &AgentKey) -> Result<ProbeReport, IssueError> {
     let channel = link.dial().await?;
     let registered = registered(channel.clone(), key).await?;
+    // Without a session nobody else says them where the identity comes from a Workload API.
+    link.learn(&PlatformTrust {
+        roots: registered.roots.clone(),
+        ..PlatformTrust::default()
+    });
     let credential = credentials::issue(channel, &link.identity(), &key.tenant).await?;
     let assigned = assigned(key, registered)?;
     let mut draft = Draft::new();

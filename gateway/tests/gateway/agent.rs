@@ -2,24 +2,34 @@
 
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use picket_identity::credential::{Credential, PrivateKey};
+use picket_identity::serve::Routes;
 use picket_identity::tls::ServerTls;
+use picket_identity::trust_update::SignedTrust;
+use picket_identity::verify;
 use picket_proto::agent::v1::agent_server::{Agent, AgentServer};
 use picket_proto::agent::v1::pull_request::Kind as Asked;
 use picket_proto::agent::v1::pull_response::Kind as Said;
+use picket_proto::agent::v1::renew_request::Kind as RenewAsked;
+use picket_proto::agent::v1::renew_response::Kind as RenewSaid;
+use picket_proto::agent::v1::renewal_server::{Renewal, RenewalServer};
+use picket_proto::agent::v1::trust_server::{Trust as TrustService, TrustServer};
 use picket_proto::agent::v1::{
-    BatchHeader, DescribeRequest, DescribeResponse, PullIdle, PullRequest, PullResponse, PullStart,
-    RunCheckRequest, RunCheckResponse, SealedBatch, SpoolStatus,
+    BatchHeader, DescribeRequest, DescribeResponse, Installed, IssuedCertificate, PullIdle, PullRequest,
+    PullResponse, PullStart, RenewProof, RenewRequest, RenewResponse, RunCheckRequest, RunCheckResponse,
+    SealedBatch, SpoolStatus, StepFailed, TrustState, TrustUpdate,
 };
 use prost::Message as _;
-use tokio::sync::mpsc;
+use rustls_pki_types::CertificateDer;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::authority::Server;
+use crate::authority::{AgentIdentity, Server};
 
 /// The only stream of every stand-in.
 pub(crate) const STREAM: &str = "stream-1";
@@ -30,6 +40,16 @@ pub(crate) struct Seen {
     pub(crate) describes: usize,
     pub(crate) pulls: Vec<(Instant, PullStart)>,
     pub(crate) acknowledged: Vec<u64>,
+    /// Pulls that are still open.
+    pub(crate) open_pulls: usize,
+    /// The serial numbers of the certificates that were installed.
+    pub(crate) installed: Vec<String>,
+    /// The names of renewals.
+    pub(crate) renewals: Vec<String>,
+    /// What others said went wrong.
+    pub(crate) failures: Vec<StepFailed>,
+    /// The sequences of trust statements that were brought.
+    pub(crate) trust_updates: Vec<u64>,
     /// Acknowledgements of what the pull hadn't sent: a real agent ends the call.
     pub(crate) over_acknowledged: Vec<u64>,
 }
@@ -47,37 +67,54 @@ pub(crate) struct Behaviour {
     pub(crate) batch: u64,
     /// How far its clock is ahead.
     pub(crate) clock_ahead_ms: u64,
+    /// The trust statement that it goes by.
+    pub(crate) trust_sequence: u64,
+    /// It takes no trust statement.
+    pub(crate) refuses_trust: bool,
+    /// It waits so long before it says that it has installed a certificate, which it shows already.
+    pub(crate) installs_slowly: Duration,
 }
 
-#[derive(Debug)]
 struct State {
     seen: Mutex<Seen>,
     behaviour: Mutex<Behaviour>,
+    identity: Mutex<AgentIdentity>,
+    publish: OnceLock<watch::Sender<Arc<ServerTls>>>,
 }
 
 /// A running stand-in.
-#[derive(Debug)]
 pub(crate) struct FakeAgent {
     state: Arc<State>,
     server: Server,
 }
 
 impl FakeAgent {
-    /// Serves as the agent `id` with `results` results.
-    pub(crate) async fn start(address: SocketAddr, tls: ServerTls, id: &str, results: u64) -> Self {
+    /// Serves as the agent with this identity, with `results` results.
+    pub(crate) async fn start(address: SocketAddr, identity: AgentIdentity, results: u64) -> Self {
+        let (tls, id) = (identity.tls(), identity.id());
         let behaviour = Behaviour {
-            sealed_by: id.to_owned(),
-            describes_itself_as: id.to_owned(),
+            sealed_by: id.clone(),
+            describes_itself_as: id,
             results,
             batch: 2,
             clock_ahead_ms: 0,
+            trust_sequence: 1,
+            refuses_trust: false,
+            installs_slowly: Duration::ZERO,
         };
         let state = Arc::new(State {
             seen: Mutex::default(),
             behaviour: Mutex::new(behaviour),
+            identity: Mutex::new(identity),
+            publish: OnceLock::new(),
         });
-        let service = AgentServer::new(Service(Arc::clone(&state)));
-        let server = Server::start(address, tls, service).await;
+        let service = || Service(Arc::clone(&state));
+        let routes = Routes::new()
+            .add(AgentServer::new(service()))
+            .add(RenewalServer::new(service()))
+            .add(TrustServer::new(service()));
+        let server = Server::start(address, tls, routes).await;
+        state.publish.set(server.publisher()).unwrap();
         Self { state, server }
     }
 
@@ -164,6 +201,7 @@ impl Agent for Service {
             version: "9.8.7".to_owned(),
             now_unix_ms: self.now_unix_ms(),
             spool: Some(self.spool()),
+            trust_sequence: self.0.behaviour.lock().unwrap().trust_sequence,
             ..Default::default()
         }))
     }
@@ -192,7 +230,9 @@ impl Agent for Service {
             now_unix_ms: self.now_unix_ms(),
         };
         let state = Arc::clone(&self.0);
+        state.seen.lock().unwrap().open_pulls += 1;
         tokio::spawn(async move {
+            let _open = OpenPull(Arc::clone(&state));
             let mut credit = start.credit;
             let mut sent = start.committed_seq;
             let mut batches = batches.into_iter().peekable();
@@ -224,7 +264,99 @@ impl Agent for Service {
     }
 }
 
+/// Counts the pulls that are open.
+struct OpenPull(Arc<State>);
+
+impl Drop for OpenPull {
+    fn drop(&mut self) {
+        self.0.seen.lock().unwrap().open_pulls -= 1;
+    }
+}
+
+#[tonic::async_trait]
+impl Renewal for Service {
+    type RenewStream = Pin<Box<dyn Stream<Item = Result<RenewResponse, Status>> + Send>>;
+
+    async fn renew(
+        &self,
+        request: Request<Streaming<RenewRequest>>,
+    ) -> Result<Response<Self::RenewStream>, Status> {
+        let mut asked = request.into_inner();
+        let (answers, stream) = mpsc::channel(4);
+        let state = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            let say = |kind| answers.send(Ok(RenewResponse { kind: Some(kind) }));
+            let key = PrivateKey::generate().unwrap();
+            while let Ok(Some(RenewRequest { kind: Some(kind) })) = asked.message().await {
+                match kind {
+                    RenewAsked::Begin(begin) => {
+                        state.seen.lock().unwrap().renewals.push(begin.correlation_id);
+                        let csr = key.csr("any").unwrap().into();
+                        let _ = say(RenewSaid::Proof(RenewProof { csr })).await;
+                    }
+                    RenewAsked::Issued(issued) => {
+                        let serial = state.install(&key, &issued).await;
+                        let _ = say(RenewSaid::Installed(Installed { serial })).await;
+                    }
+                    RenewAsked::Failed(failed) => state.seen.lock().unwrap().failures.push(failed),
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+}
+
+#[tonic::async_trait]
+impl TrustService for Service {
+    async fn update(&self, request: Request<TrustUpdate>) -> Result<Response<TrustState>, Status> {
+        let update = request.into_inner();
+        let expectation = self.0.identity.lock().unwrap().expectation.clone();
+        let signed = SignedTrust {
+            statement: update.statement.to_vec(),
+            signer: update.signer.to_vec(),
+            signature: update.signature.to_vec(),
+        };
+        let (platform, tenant) = (&expectation.platform, &expectation.tenant);
+        let statement = signed
+            .verify(platform, tenant, &expectation.trust.roots(), verify::now())
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        self.0.seen.lock().unwrap().trust_updates.push(statement.sequence);
+        let mut behaviour = self.0.behaviour.lock().unwrap();
+        if behaviour.refuses_trust {
+            return Err(Status::invalid_argument("a stand-in that believes nothing"));
+        }
+        if statement.sequence > behaviour.trust_sequence {
+            behaviour.trust_sequence = statement.sequence;
+            let mut identity = self.0.identity.lock().unwrap();
+            identity.expectation.trust = statement.trust().unwrap();
+            self.0
+                .publish
+                .get()
+                .unwrap()
+                .send_replace(Arc::new(identity.tls()));
+        }
+        let sequence = behaviour.trust_sequence;
+        Ok(Response::new(TrustState { sequence }))
+    }
+}
+
 impl State {
+    /// Shows the new certificate to whoever connects from now on.
+    async fn install(&self, key: &PrivateKey, issued: &IssuedCertificate) -> String {
+        let chain = [&issued.leaf, &issued.issuer].map(|der| CertificateDer::from(der.to_vec()));
+        let credential = Credential::new(key.clone(), chain.to_vec()).unwrap();
+        let serial = credential.leaf().serial.to_string();
+        {
+            let mut identity = self.identity.lock().unwrap();
+            identity.credential = credential;
+            self.publish.get().unwrap().send_replace(Arc::new(identity.tls()));
+        }
+        let slowly = self.behaviour.lock().unwrap().installs_slowly;
+        tokio::time::sleep(slowly).await;
+        self.seen.lock().unwrap().installed.push(serial.clone());
+        serial
+    }
+
     /// Returns the credit that was given.
     fn note(&self, request: PullRequest, sent: u64) -> u32 {
         match request.kind {

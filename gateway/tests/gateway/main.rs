@@ -9,12 +9,17 @@
 
 mod agent;
 mod authority;
+mod courier;
+mod enrolment;
 mod identity;
 mod membership;
+mod newcomer;
+mod own_identity;
 mod platform;
 mod polling;
 mod probe;
 mod process;
 mod reach;
+mod renewal;
 mod stage;
 mod wait;

@@ -11,8 +11,8 @@ use crate::wait;
 #[tokio::test]
 async fn a_silent_agent_is_suspect_then_unreachable_then_reachable_again() {
     let stage = Stage::set().await;
-    let (tls, id) = stage.authority.agent_tls("acme", "berlin-1");
-    let agent = FakeAgent::start(([127, 0, 0, 1], 0).into(), tls.clone(), &id, 1).await;
+    let identity = stage.authority.agent("acme", "berlin-1");
+    let agent = FakeAgent::start(([127, 0, 0, 1], 0).into(), identity.clone(), 1).await;
     let address = agent.address();
     let mut assigned = stage.assigned("acme", "berlin-1", &address.to_string());
     assigned.unreachable_after_ms = 1_500;
@@ -43,7 +43,7 @@ async fn a_silent_agent_is_suspect_then_unreachable_then_reachable_again() {
         ]
     );
 
-    let again = FakeAgent::start(address, tls, &id, 1).await;
+    let again = FakeAgent::start(address, identity, 1).await;
     stage.claimed("berlin-1", Reachability::Reachable).await;
     drop(again);
     gateway.stop().await;
@@ -115,8 +115,8 @@ async fn each_way_of_not_answering_has_its_cause() {
 #[tokio::test]
 async fn an_agent_that_restarted_between_two_polls_is_dialled_again_without_suspicion() {
     let stage = Stage::set().await;
-    let (tls, id) = stage.authority.agent_tls("acme", "berlin-1");
-    let agent = FakeAgent::start(([127, 0, 0, 1], 0).into(), tls.clone(), &id, 1).await;
+    let identity = stage.authority.agent("acme", "berlin-1");
+    let agent = FakeAgent::start(([127, 0, 0, 1], 0).into(), identity.clone(), 1).await;
     let address = agent.address();
     let mut assigned = stage.assigned("acme", "berlin-1", &address.to_string());
     assigned.interval_ms = 2_000;
@@ -125,7 +125,7 @@ async fn an_agent_that_restarted_between_two_polls_is_dialled_again_without_susp
     wait::until_true("a second poll", || agent.seen(|seen| seen.pulls.len() >= 2)).await;
     wait::until_true("its end", || agent.seen(|seen| seen.acknowledged == [1])).await;
     agent.stop().await;
-    let again = FakeAgent::start(address, tls, &id, 1).await;
+    let again = FakeAgent::start(address, identity, 1).await;
     wait::until_true("a poll of the restarted agent", || {
         again.seen(|seen| !seen.pulls.is_empty())
     })

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use picket_gateway::app::{App, Running};
 use picket_gateway::config::{Config, IdentitySource, Limits};
-use picket_proto::platform::v1::{AssignedAgent, Assignment, Reachability, Shard};
+use picket_proto::platform::v1::{
+    AssignedAgent, Assignment, Reachability, ReachabilityClaim, Shard, TenantTrust,
+};
 use tempfile::TempDir;
 
 use crate::agent::FakeAgent;
@@ -60,8 +62,8 @@ impl Stage {
 
     /// Starts an agent that the registry doesn't know.
     pub(crate) async fn unregistered(&self, tenant: &str, name: &str, results: u64) -> FakeAgent {
-        let (tls, id) = self.authority.agent_tls(tenant, name);
-        FakeAgent::start(([127, 0, 0, 1], 0).into(), tls, &id, results).await
+        let identity = self.authority.agent(tenant, name);
+        FakeAgent::start(([127, 0, 0, 1], 0).into(), identity, results).await
     }
 
     /// The registration of an agent at an endpoint.
@@ -85,6 +87,42 @@ impl Stage {
     pub(crate) fn register(&self, agent: AssignedAgent) {
         self.platform
             .behave(|platform| platform.snapshot.agents.push(agent));
+    }
+
+    /// Tells the gateway of an agent, now and in the sessions to come.
+    pub(crate) async fn tell(&self, agent: AssignedAgent) {
+        self.platform.assign(agent).await;
+    }
+
+    /// Tells the gateway what to trust a tenant's agents by, and they themselves, now and in the sessions to come.
+    pub(crate) async fn tell_trust(&self, trust: TenantTrust) {
+        self.platform.trust(trust).await;
+    }
+
+    /// The newest claim about an agent.
+    pub(crate) fn claim(&self, agent: &str) -> ReachabilityClaim {
+        let claim = self.platform.seen(|seen| seen.claim(agent).cloned());
+        claim.expect("a claim")
+    }
+
+    /// Waits for a claim about an agent with this cause.
+    pub(crate) async fn claimed_because(&self, agent: &str, cause: &str) -> ReachabilityClaim {
+        let what = format!("a claim that {agent} is so because of {cause}");
+        wait::until(&what, || {
+            self.platform
+                .seen(|seen| seen.claim(agent).filter(|claim| claim.cause == cause).cloned())
+        })
+        .await
+    }
+
+    /// The states in which an agent was claimed to be, without repetitions.
+    pub(crate) fn states(&self, agent: &str) -> Vec<Reachability> {
+        let mut states: Vec<_> = self.platform.seen(|seen| {
+            let claims = seen.claims.iter().filter(|claim| claim.agent == agent);
+            claims.map(|claim| claim.state()).collect()
+        });
+        states.dedup();
+        states
     }
 
     /// Starts the gateway and waits until it has joined.
