@@ -92,7 +92,9 @@ pub async fn keep(
                 if found != files {
                     // Once nothing has changed for a while: whoever copies files copies one after the other.
                     files = settled(&folder, found).await;
-                    link.reload_identity();
+                    let link = link.clone();
+                    // It waits for whoever is installing. One that panicked has been logged, and changed nothing.
+                    let _ = tokio::task::spawn_blocking(move || link.reload_identity()).await;
                 }
             }
         }
@@ -227,7 +229,7 @@ fn bundle(
     }
 }
 
-/// What the identity folder looks like from outside.
+/// What the identity folder looks like from outside: its keys, certificates and sequences.
 #[derive(Debug, PartialEq, Eq)]
 struct Files(BTreeMap<std::ffi::OsString, (Option<SystemTime>, u64)>);
 
@@ -235,8 +237,13 @@ impl Files {
     fn look(folder: &Path) -> Self {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         let files = entries.filter_map(|entry| {
+            let name = entry.file_name();
+            let extension = Path::new(&name).extension()?.to_str()?;
+            if !["key", "pem", "json"].contains(&extension) {
+                return None;
+            }
             let metadata = entry.metadata().ok()?;
-            Some((entry.file_name(), (metadata.modified().ok(), metadata.len())))
+            Some((name, (metadata.modified().ok(), metadata.len())))
         });
         Self(files.collect())
     }

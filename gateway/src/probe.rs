@@ -36,11 +36,13 @@ pub enum StepName {
     Skew,
     /// What it still holds.
     Lag,
+    /// The trust statement that it goes by.
+    Trust,
 }
 
 impl StepName {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Dns,
         Self::Tcp,
         Self::Tls,
@@ -51,6 +53,7 @@ impl StepName {
         Self::Version,
         Self::Skew,
         Self::Lag,
+        Self::Trust,
     ];
 
     /// The word for people.
@@ -66,6 +69,7 @@ impl StepName {
             Self::Version => "version",
             Self::Skew => "skew",
             Self::Lag => "lag",
+            Self::Trust => "trust",
         }
     }
 }
@@ -167,9 +171,14 @@ impl Draft {
         });
     }
 
-    /// The walk ends here.
+    /// The walk ends here, with what is usually to be done about it.
     fn failed(&mut self, failure: &Failure) {
-        let Fix { step, verdict, fix } = fix_for(failure.cause);
+        self.failed_but(failure, fix_for(failure.cause).fix);
+    }
+
+    /// The walk ends here, and this is to be done about it.
+    fn failed_but(&mut self, failure: &Failure, fix: &str) {
+        let Fix { step, verdict, .. } = fix_for(failure.cause);
         self.verdict = verdict;
         // A handshake may run into a deadline after the connection was made: what has passed has passed.
         let next = StepName::ALL

@@ -4,6 +4,7 @@ use picket_identity::verify::Reason;
 
 use super::{StepName, Verdict};
 use crate::reachability::Cause;
+use crate::upkeep;
 
 /// What to make of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,11 @@ pub const fn fix_for(cause: Cause) -> Fix {
             StepName::Answer,
             "the platform's log says what is wrong with the agent's batches",
         ),
+        Cause::Upkeep(upkeep::Cause::NotAwaiting) => problem(
+            StepName::Chain,
+            "run `agent-host enroll` there, with the file that `platform agent add` wrote: a running gateway enrols the agent \
+             within seconds",
+        ),
         Cause::Upkeep(_) => problem(
             StepName::Answer,
             "the logs of agent, gateway and platform say more, under the same correlation id",
@@ -73,7 +79,8 @@ const fn of_identity(reason: Reason) -> Fix {
         ),
         Reason::Expired => refused(
             StepName::Chain,
-            "enrol the agent anew; where the certificate should still be good, see that this gateway's clock is right",
+            "have another enrolment file made with `platform agent add --replace`, and run `agent-host enroll` with it; \
+             where the certificate should still be good, see that this gateway's clock is right",
         ),
         Reason::NotYetValid => refused(StepName::Chain, "see that this gateway's clock is right"),
         Reason::Revoked => refused(

@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use picket_identity::connect::{DialLimits, connect, connect_for_enrollment};
+use picket_identity::tls::{EnrollmentTls, gateway_recovering_agent};
+use picket_identity::verify::{Reason, RecoveryExpectation};
 use picket_proto::platform::v1::registry_client::RegistryClient;
 use picket_proto::platform::v1::{GetAgentRequest, GetAgentResponse, PlatformTrust};
 use tokio::net::{TcpStream, lookup_host};
@@ -16,8 +19,10 @@ use crate::assignment::{AgentKey, Assigned, Cursor, TenantTrust, Work};
 use crate::credentials::{self, IssueError, TenantCredential};
 use crate::platform::{Link, Unavailable};
 use crate::poll::connection::{Connection, Facts};
-use crate::poll::failure;
+use crate::poll::{dial, failure};
 use crate::reachability::{Cause, Failure, State};
+use crate::upkeep;
+use crate::upkeep::plan::renewal_at;
 
 const STEP_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -40,7 +45,16 @@ pub async fn probe(link: &Link, key: &AgentKey) -> Result<ProbeReport, IssueErro
     let assigned = assigned(key, registered)?;
     let mut draft = Draft::new();
     if let Err(failure) = walk(&assigned, &credential, &mut draft).await {
-        draft.failed(&failure);
+        match failure.cause {
+            Cause::Identity(Reason::Expired) if can_be_recovered(&assigned, &credential).await => {
+                let fix = format!(
+                    "the certificate has expired, but not long ago: once an operator has run `platform agent approve {key}`, \
+                     a running gateway brings the agent another"
+                );
+                draft.failed_but(&failure, &fix);
+            }
+            _ => draft.failed(&failure),
+        }
     }
     Ok(draft.finish(key.to_string(), assigned.endpoint))
 }
@@ -96,7 +110,16 @@ async fn walk(assigned: &Assigned, credential: &TenantCredential, draft: &mut Dr
     draft.passed(StepName::Tcp, address.to_string(), Some(started.elapsed()));
 
     let started = Instant::now();
-    let connection = Connection::open(assigned, credential, &Semaphore::new(1)).await?;
+    let connection = match Connection::open(assigned, credential, &Semaphore::new(1)).await {
+        Ok(connection) => connection,
+        // What an agent shows that has no certificate is no certificate of ours.
+        Err(failure)
+            if failure.cause == Cause::Identity(Reason::BadProfile) && assigned.active_serials.is_empty() =>
+        {
+            return Err(without_certificate(assigned, credential).await);
+        }
+        Err(failure) => return Err(failure),
+    };
     let verified = connection.verified();
     draft.passed(
         StepName::Tls,
@@ -106,8 +129,14 @@ async fn walk(assigned: &Assigned, credential: &TenantCredential, draft: &mut Dr
     draft.passed(
         StepName::Chain,
         format!(
-            "certificate {}, by the tenant's CA, below the platform's root",
-            verified.serial()
+            "certificate {}, by the tenant's CA, below the platform's root; good until {}, to be renewed from {} on",
+            verified.serial(),
+            date(verified.not_after().as_secs()),
+            date(renewal_at(
+                verified.not_before().as_secs(),
+                verified.not_after().as_secs(),
+                0
+            )),
         ),
         None,
     );
@@ -119,7 +148,47 @@ async fn walk(assigned: &Assigned, credential: &TenantCredential, draft: &mut Dr
         Some(connection.round_trip()),
     );
     describe(connection.facts(), draft);
+    let trust = match connection.wire().trust_sequence() {
+        0 => "goes by what it was enrolled with".to_owned(),
+        sequence => format!("goes by trust statement {sequence}"),
+    };
+    draft.passed(StepName::Trust, trust, None);
     Ok(())
+}
+
+fn date(unix_s: u64) -> String {
+    let at = std::time::UNIX_EPOCH + Duration::from_secs(unix_s);
+    humantime::format_rfc3339_seconds(at).to_string()
+}
+
+/// The registry knows no certificate of the agent: whether somebody waits there to be enrolled. Nobody is asked for
+/// anything.
+async fn without_certificate(assigned: &Assigned, credential: &TenantCredential) -> Failure {
+    let tls = match EnrollmentTls::new(credential.credential()) {
+        Ok(tls) => tls,
+        Err(error) => return dial::own_fault(&error),
+    };
+    match connect_for_enrollment(&assigned.endpoint, &tls, &DialLimits::default()).await {
+        Ok(_) => Failure::new(
+            Cause::Upkeep(upkeep::Cause::NotAwaiting),
+            "the agent has no certificate yet: it awaits enrolment. Somebody answers there who accepts this gateway; \
+             who it is shows when it is enrolled",
+        ),
+        Err(error) => dial::of_dial(&error),
+    }
+}
+
+/// Whether everything about the agent's certificate is right but its end, which isn't long ago.
+async fn can_be_recovered(assigned: &Assigned, credential: &TenantCredential) -> bool {
+    let Ok(expected) = dial::expectation(assigned) else {
+        return false;
+    };
+    let Ok(tls) = gateway_recovering_agent(credential.credential(), RecoveryExpectation(expected)) else {
+        return false;
+    };
+    connect(&assigned.endpoint, &tls, &DialLimits::default())
+        .await
+        .is_ok()
 }
 
 async fn resolve(endpoint: &str) -> Result<Vec<SocketAddr>, Failure> {

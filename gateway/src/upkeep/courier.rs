@@ -4,12 +4,12 @@
 use picket_proto::agent::v1::trust_client::TrustClient;
 use tokio::time::timeout;
 use tonic::transport::Channel;
+use tonic::{Code, Status};
 
 use super::exchange::{of_call, shown};
 use super::{Cause, Step, Trouble};
 use crate::assignment::AgentTrust;
 use crate::poll::round::CALL_DEADLINE;
-use crate::reachability;
 
 /// Hands the statement over. Returns the sequence of the one that the agent goes by now.
 pub(crate) async fn deliver(channel: Channel, trust: &AgentTrust) -> Result<u64, Trouble> {
@@ -29,11 +29,14 @@ pub(crate) async fn deliver(channel: Channel, trust: &AgentTrust) -> Result<u64,
     Ok(state.sequence)
 }
 
-fn refused(status: &tonic::Status) -> Trouble {
-    let trouble = of_call(Step::Update, status);
-    let is_plain_refusal = trouble.failure.cause == reachability::Cause::Upkeep(Cause::Protocol);
-    if !is_plain_refusal {
-        return trouble;
+/// An agent that can't make anything of it says so by its status; one that can't be asked is another matter.
+fn refused(status: &Status) -> Trouble {
+    let is_refusal = matches!(
+        status.code(),
+        Code::InvalidArgument | Code::FailedPrecondition | Code::PermissionDenied
+    );
+    if !is_refusal {
+        return of_call(Step::Update, status);
     }
     let detail = format!("the agent refuses it: {}", shown(status.message()));
     Trouble::new(Step::Update, Cause::BadTrust, detail)

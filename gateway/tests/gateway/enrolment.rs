@@ -156,7 +156,7 @@ async fn somebody_in_between_gets_no_certificate() {
     // The agent made its proof, for its connection to whoever is in between; on the gateway's it is worth nothing.
     assert!(!relay.passed_on().is_empty());
     assert!(newcomer.seen(|seen| !seen.begins.is_empty() && seen.issued.is_empty()));
-    assert_eq!(stage.authority.serials("acme", "berlin-1"), [String::new(); 0]);
+    assert!(stage.authority.serials("acme", "berlin-1").is_empty());
     gateway.stop().await;
     // The same agent, dialled by the gateway itself, is enrolled with the same file.
     stage.platform.behave(|platform| platform.snapshot.agents.clear());
@@ -227,7 +227,7 @@ async fn an_agent_with_a_new_enrolment_file_is_polled_until_it_uses_it() {
     let polls = agent.seen(|seen| seen.pulls.len());
     wait::until_true("polls", || agent.seen(|seen| seen.pulls.len() >= polls + 6)).await;
     assert_eq!(stage.states("berlin-1"), [Reachability::Reachable]);
-    assert_eq!(failed_polls(), [String::new(); 0]);
+    assert!(failed_polls().is_empty(), "{:?}", failed_polls());
     let address = agent.address();
     agent.stop().await;
     let newcomer = newcomer(&stage, "berlin-1", address).await;

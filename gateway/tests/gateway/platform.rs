@@ -43,6 +43,8 @@ pub(crate) struct Seen {
     pub(crate) drained: bool,
     pub(crate) submits: Vec<SubmitRequest>,
     pub(crate) certificates: Vec<String>,
+    /// What was issued for it.
+    pub(crate) tenant_leaves: Vec<Vec<u8>>,
     /// The serial numbers by which gateways said hello.
     pub(crate) hello_serials: Vec<String>,
     /// The trust sequence of the last heartbeat.
@@ -441,6 +443,8 @@ impl Registry for Service {
             .0
             .authority
             .tenant_certificate("gw-1", &request.tenant, &request.csr);
+        let leaf = issued.certificate.to_vec();
+        self.0.seen.lock().unwrap().tenant_leaves.push(leaf);
         Ok(Response::new(IssueTenantCertificateResponse {
             leaf: issued.certificate.to_vec().into(),
             issuer: issued.issuer.to_vec().into(),

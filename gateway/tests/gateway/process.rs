@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use picket_identity::bundle;
 use picket_identity::credential::PrivateKey;
+use picket_proto::platform::v1::{AgentWork, AssignedAgent};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use crate::newcomer::Newcomer;
 use crate::stage::Stage;
 use crate::wait;
 
@@ -124,7 +126,7 @@ async fn init_enroll_run_probe_and_stop() {
     let probed = ok(gateway(folder), &["probe", "acme/berlin-1", "-o", "json"]).await;
     let probed: serde_json::Value = serde_json::from_str(&probed).unwrap();
     assert_eq!(probed["verdict"], "ok");
-    assert_eq!(probed["steps"].as_array().unwrap().len(), 10);
+    assert_eq!(probed["steps"].as_array().unwrap().len(), 11);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,6 +148,126 @@ async fn probe_says_by_its_exit_code_what_kind_of_trouble_there_is() {
     assert!(talk.contains("acme/nobody"), "{talk}");
     stage.platform.stop().await;
     fails_with(69, gateway(folder), &["probe", "acme/late"]).await;
+}
+
+/// Every file below a folder.
+fn files(folder: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            let bytes = std::fs::read(&path).unwrap();
+            found.push((path, bytes));
+        }
+    }
+    found
+}
+
+fn holds(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle)
+}
+
+/// The ways in which bytes could have been written down. The middle of them, as nothing else begins like it.
+fn spellings(secret: &[u8]) -> Vec<Vec<u8>> {
+    let part = &secret[secret.len() / 2..][..12];
+    let hex: String = part.iter().map(|byte| format!("{byte:02x}")).collect();
+    let list: Vec<String> = part.iter().map(ToString::to_string).collect();
+    let escaped: String = part.escape_ascii().to_string();
+    // Base64 has three alignments; each of them has the text of what lies in the middle of it.
+    let pem = picket_identity::pem::certificates([&secret.to_vec().into()]);
+    let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let middle = &base64[base64.len() / 2..][..12];
+    let mut spellings = vec![part.to_vec()];
+    spellings.extend(
+        [
+            hex.to_uppercase(),
+            hex,
+            list.join(", "),
+            escaped,
+            middle.to_owned(),
+        ]
+        .map(String::into_bytes),
+    );
+    spellings
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_secret_is_written_to_disk_or_to_the_log() {
+    let stage = Stage::set().await;
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    enrolled(&stage, folder).await;
+    // Past half life already, and so renewed while it runs.
+    stage
+        .authority
+        .install_gateway_of(&folder.join("identity"), picket_issuing::days(20));
+    let address = ([127, 0, 0, 1], 0).into();
+    let (enrollment, public) = stage.authority.enrollment("acme", "berlin-1", "127.0.0.1:1");
+    stage
+        .platform
+        .behave(|platform| drop(platform.activations.insert("acme/berlin-1".to_owned(), public)));
+    let newcomer = Newcomer::start(address, enrollment).await;
+    stage.register(AssignedAgent {
+        work: AgentWork::Enroll.into(),
+        active_serials: Vec::new(),
+        ..stage.assigned("acme", "berlin-1", &newcomer.address().to_string())
+    });
+    let log = std::fs::File::create(folder.join("gateway.log")).unwrap();
+    let mut running = gateway(folder)
+        .env("RUST_LOG", "debug")
+        .args(["run"])
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let agent = newcomer.enrolled(&stage.authority, 2).await;
+    wait::until_true("the results", || {
+        stage.platform.committed("acme", "berlin-1") == 2
+    })
+    .await;
+    let registered = stage.assigned("acme", "berlin-1", &agent.address().to_string());
+    stage
+        .tell(AssignedAgent {
+            renew: true,
+            ..registered
+        })
+        .await;
+    wait::until_true("a renewal", || agent.seen(|seen| seen.installed.len() == 1)).await;
+    wait::until_true("its own", || stage.platform.seen(|seen| seen.own_renewals == 1)).await;
+    let pid = rustix::process::Pid::from_child(&running);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    tokio::task::spawn_blocking(move || running.wait().unwrap())
+        .await
+        .unwrap();
+
+    let enrolment = stage.platform.seen(|seen| seen.enrolments[0].clone());
+    let mut secrets = stage.platform.seen(|seen| seen.tenant_leaves.clone());
+    assert!(!secrets.is_empty());
+    secrets.push(enrolment.channel_binding.to_vec());
+    secrets.push(enrolment.signature.to_vec());
+    let own =
+        picket_identity::bundle::load(&folder.join("identity"), picket_identity::verify::now()).unwrap();
+    assert!(
+        spellings(&own.credential().chain()[0])
+            .iter()
+            .any(|spelling| { files(folder).iter().any(|(_, bytes)| holds(bytes, spelling)) }),
+        "the search finds what is there"
+    );
+    for (path, bytes) in files(folder) {
+        for secret in &secrets {
+            for spelling in spellings(secret) {
+                assert!(!holds(&bytes, &spelling), "{}", path.display());
+            }
+        }
+        let has_key = holds(&bytes, b"PRIVATE KEY");
+        assert_eq!(
+            has_key,
+            path.ends_with("identity/identity.key"),
+            "{}",
+            path.display()
+        );
+    }
 }
 
 async fn fetch(address: &str) -> String {

@@ -134,7 +134,7 @@ async fn renewals_under_load_cost_no_poll_and_no_result() {
         .into_iter()
         .filter(|line| !line.contains("\"ok\"") && !line.contains("\"no_credential\""))
         .collect();
-    assert_eq!(failed, [String::new(); 0], "not one poll of {polls} failed");
+    assert!(failed.is_empty(), "of {polls} polls: {failed:?}");
     let submits = metric("picket_gateway_submits_total");
     assert!(
         submits.iter().all(|line| line.contains("\"committed\"")),
@@ -145,7 +145,7 @@ async fn renewals_under_load_cost_no_poll_and_no_result() {
         [format!("picket_gateway_results_total {made}")]
     );
     assert_eq!(stage.states("berlin-1"), [Reachability::Reachable]);
-    assert_eq!(metric("picket_gateway_connections_cut_total"), [String::new(); 0]);
+    assert!(metric("picket_gateway_connections_cut_total").is_empty());
     gateway.stop().await;
 }
 
