@@ -218,11 +218,12 @@ impl Session {
         // Subscribed before the snapshot is read: what changes in between is looked at again.
         let mut hints = self.services.events.subscribe();
         self.lease().await?;
+        // Read before the view and sent after it: a gateway that goes by a sequence has all that is of it.
+        let trust = self.trust().await?;
         let (mark, view) = self.view(pool, instance).await?;
         let (snapshot, rest) = view.snapshot();
         self.send(Response_::Snapshot(snapshot)).await?;
         self.deltas(rest).await?;
-        let trust = self.trust().await?;
         self.send(Response_::Trust(trust.clone())).await?;
         let mut told = Told {
             mark,
@@ -299,9 +300,9 @@ impl Session {
         if mark == told.mark {
             return Ok(());
         }
+        let trust = self.trust().await?;
         let (mark, view) = self.view(pool, instance).await?;
         self.deltas(told.view.difference(&view)).await?;
-        let trust = self.trust().await?;
         if trust != told.trust {
             self.send(Response_::Trust(trust.clone())).await?;
             told.trust = trust;

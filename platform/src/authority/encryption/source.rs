@@ -56,12 +56,10 @@ impl Sources {
     /// [`KeyError`]: from nowhere, from several places, or not a key.
     pub fn key(&self) -> Result<EncryptionKey, KeyError> {
         let credential = self.credential();
-        let file = self
-            .file
-            .as_ref()
-            .map(|path| format!("the file {}", path.display()));
         let found = [
-            file.clone(),
+            self.file
+                .as_ref()
+                .map(|path| format!("the file {}", path.display())),
             credential
                 .as_ref()
                 .map(|path| format!("the systemd credential {}", path.display())),
