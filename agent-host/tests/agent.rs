@@ -29,6 +29,8 @@ mod expiry;
 mod hot_reload;
 #[path = "agent/machines.rs"]
 mod machines;
+#[path = "agent/program.rs"]
+mod program;
 #[path = "agent/pull.rs"]
 mod pull;
 #[path = "agent/registry.rs"]

@@ -16,6 +16,8 @@ use crate::internal_events as events;
 
 /// A gateway calls in order to begin.
 const BEGIN: Duration = Duration::from_secs(10);
+/// A gateway takes what it is answered.
+const HEAR: Duration = Duration::from_secs(10);
 /// The gateway asks the platform, which may have to be found again first.
 const ISSUE: Duration = Duration::from_secs(120);
 
@@ -134,9 +136,10 @@ where
         }
     }
 
-    /// A gateway that has gone away hears nothing more; what it doesn't know then, it asks for again.
+    /// A gateway that has gone away, or doesn't listen, hears nothing more; what it doesn't know then, it asks for again.
     async fn say(&mut self, answer: Answered) {
-        let _ = self.answers.send(Ok(A::write(answer))).await;
+        let said = self.answers.send(Ok(A::write(answer)));
+        let _ = tokio::time::timeout(HEAR, said).await;
     }
 
     fn tell(&self, failure: &Failure, origin: Origin) {

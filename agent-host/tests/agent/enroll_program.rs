@@ -1,8 +1,7 @@
 //! `agent-host enroll`, and the program around it: what people see, and what a crash leaves.
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::Path;
+use std::process::Output;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -14,79 +13,9 @@ use picket_proto::agent::v1::enroll_request::Kind as Ask;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::command_line::{agent_host, text};
+use crate::program::Program;
 use crate::registry::{SEQUENCE, denial_of, earlier, later, update_trust};
 use crate::world::{World, eventually};
-
-/// The program, started, with its output going to files.
-struct Program {
-    child: Child,
-    folder: PathBuf,
-    name: String,
-}
-
-impl Program {
-    fn start(world: &World, name: &str, arguments: &[&str]) -> Self {
-        let folder = world.path("");
-        let file = |kind: &str| std::fs::File::create(folder.join(format!("{name}.{kind}"))).unwrap();
-        let _ = std::fs::remove_file(folder.join(format!("{name}.json")));
-        let child = Command::new(env!("CARGO_BIN_EXE_agent-host"))
-            .current_dir(&folder)
-            .args(arguments)
-            .args(["--ready-file", &format!("{name}.json")])
-            .env("RUST_LOG", "trace")
-            .stdin(Stdio::null())
-            .stdout(file("out"))
-            .stderr(file("err"))
-            .spawn()
-            .unwrap();
-        Self {
-            child,
-            folder,
-            name: name.to_owned(),
-        }
-    }
-
-    fn file(&self, kind: &str) -> PathBuf {
-        self.folder.join(format!("{}.{kind}", self.name))
-    }
-
-    fn stderr(&self) -> String {
-        std::fs::read_to_string(self.file("err")).unwrap()
-    }
-
-    fn stdout(&self) -> String {
-        std::fs::read_to_string(self.file("out")).unwrap()
-    }
-
-    async fn address(&mut self) -> SocketAddr {
-        let ready = self.file("json");
-        let look = || async {
-            let text = std::fs::read(&ready).ok()?;
-            let ready: serde_json::Value = serde_json::from_slice(&text).ok()?;
-            Some(ready["addresses"]["grpc"].as_str()?.parse().unwrap())
-        };
-        let address = eventually("the ready file", look).await;
-        assert!(self.child.try_wait().unwrap().is_none(), "{}", self.stderr());
-        address
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    async fn ended(&mut self) -> Option<i32> {
-        let child = std::cell::RefCell::new(&mut self.child);
-        let ended = || async { child.borrow_mut().try_wait().unwrap() };
-        eventually("the end", ended).await.code()
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 fn enroll(world: &World, arguments: &[&str]) -> Output {
     let all: Vec<&str> = ["enroll", "a.enroll"].iter().chain(arguments).copied().collect();
@@ -246,6 +175,12 @@ async fn an_enrolled_agent_is_only_enrolled_anew_where_that_is_said() {
     let added = world.add_agent();
     world.write_enroll_file("a.enroll", &added);
     fails_with(78, &enroll(&world, &[]), &["is enrolled already", "--replace"]);
+    // As after a crash right after the first certificate was installed: its key must not get a second one.
+    std::fs::copy(
+        world.path("identity/identity.key"),
+        world.path("identity/pending.key"),
+    )
+    .unwrap();
     let serial = async || {
         let mut program = Program::start(&world, "enroll", &["enroll", "a.enroll", "--replace"]);
         let address = program.address().await;
@@ -334,6 +269,49 @@ async fn an_agent_that_is_killed_while_it_installs_leaves_a_good_pair() {
         );
     }
     assert!(told.len() > 8, "only {} renewals", told.len());
+}
+
+/// As after a crash right after the certificate was installed.
+#[tokio::test]
+async fn a_key_that_an_enrolment_left_behind_goes_at_the_next_start() {
+    let world = World::new();
+    let (key, left) = (
+        world.path("identity/identity.key"),
+        world.path("identity/pending.key"),
+    );
+    std::fs::copy(&key, &left).unwrap();
+    world.start().await.stop().await;
+    assert!(key.exists() && !left.exists());
+    // One that still waits for its certificate stays.
+    crate::world::key().0.store(&left).unwrap();
+    world.start().await.stop().await;
+    assert!(left.exists());
+}
+
+/// A file could name the platform's root beside somebody else's.
+#[test]
+fn every_root_of_the_file_has_to_be_named() {
+    let world = World::not_enrolled();
+    let other = World::not_enrolled();
+    let roots = [&world, &other].map(|world| world.root.certificate_der().clone());
+    world.write_enroll_file(
+        "a.enroll",
+        &world.add_agent_with(&roots, later(now(), Duration::from_secs(3_600))),
+    );
+    let [own, foreign] = roots.map(|root| fingerprint(&root));
+    let arguments = ["--timeout", "100ms", "--root-fingerprint", &own];
+    fails_with(77, &enroll(&world, &arguments), &["fingerprint", &foreign]);
+    let colons: Vec<_> = foreign
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| text(pair).to_uppercase())
+        .collect();
+    let colons = colons.join(":");
+    let both: Vec<_> = arguments
+        .into_iter()
+        .chain(["--root-fingerprint", &colons])
+        .collect();
+    fails_with(69, &enroll(&world, &both), &["no gateway"]);
 }
 
 fn secrets_of(folder: &Path) -> Vec<Vec<u8>> {

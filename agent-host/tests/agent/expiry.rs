@@ -9,13 +9,16 @@ use picket_identity::tls;
 use picket_identity::verify::{Reason, RecoveryExpectation, UnixTime, now};
 use picket_issuing::{Intermediate, days};
 use picket_proto::agent::v1::agent_client::AgentClient;
-use picket_proto::agent::v1::{DescribeRequest, PullRequest, RunCheckRequest};
+use picket_proto::agent::v1::pull_response::Kind as Answer;
+use picket_proto::agent::v1::{BatchHeader, DescribeRequest, PullRequest, PullResponse, RunCheckRequest};
 use picket_proto::health::v1::HealthCheckRequest;
 use picket_proto::health::v1::health_client::HealthClient;
 use tonic::{Code, Status};
 
 use crate::command_line::{agent_host, text};
-use crate::registry::{HOUR, SEQUENCE, earlier, later, update_trust};
+use crate::program::Program;
+use crate::registry::{HOUR, SEQUENCE, dial_for_enrollment, earlier, later, update_trust};
+use crate::trust_updates::following;
 use crate::world::{World, eventually, key, results};
 
 /// An agent whose certificate ended so long ago. Its authorities are older.
@@ -107,6 +110,8 @@ async fn a_certificate_that_ends_while_the_agent_runs_ends_everything_but_renewa
     let begun = earlier(now(), 24 * HOUR);
     // Some seconds are left.
     enroll_at(&world, begun, 24 * HOUR + Duration::from_secs(15));
+    world.install_guest("noop");
+    world.add_check("nothing", "noop", "");
     let running = world.start().await;
     let connection = world.dial(&running, &world.gateway_for("acme")).await.unwrap();
     let mut agent = AgentClient::new(connection.channel.clone());
@@ -119,10 +124,33 @@ async fn a_certificate_that_ends_while_the_agent_runs_ends_everything_but_renewa
     };
     eventually("the warning", warned).await;
     let end = connection.verified.not_after();
+    // A gateway that looks at no dates: what follows there ends all the same.
+    let careless = dial_for_enrollment(running.addresses().grpc, &world.gateway_for("acme"))
+        .await
+        .unwrap();
+    let (_requests, mut answers) = following(&mut AgentClient::new(careless.channel.clone())).await;
     eventually("the end", || async { (now() > end).then_some(()) }).await;
     let recovering = dial_for_recovery(&world, running.addresses().grpc).await.unwrap();
     let mut agent = AgentClient::new(recovering.channel.clone());
     refused_for_good("describe", agent.describe(DescribeRequest {}).await);
+    let ended = tokio::time::timeout(Duration::from_secs(20), async {
+        loop {
+            match answers.message().await {
+                Ok(Some(PullResponse {
+                    kind: Some(Answer::Batch(batch)),
+                })) => {
+                    let header: BatchHeader = prost::Message::decode(batch.header).unwrap();
+                    assert!(
+                        header.sealed_at_unix_ms / 1_000 <= end.as_secs(),
+                        "sealed after the end"
+                    );
+                }
+                Ok(other) => assert!(other.is_some(), "the pull ended without a reason"),
+                Err(status) => return status,
+            }
+        }
+    });
+    refused_for_good::<()>("pull", Err(ended.await.unwrap()));
     let told = || async {
         let metrics = running.metrics().recorded.render();
         metrics
@@ -175,6 +203,22 @@ fn status_and_cert_show_say_what_is_wrong_and_until_when_it_can_be_recovered() {
     let lost = expired_for(days(31));
     let shown = text(&agent_host(&lost.path(""), &["status"]).stdout);
     assert!(shown.contains("agent-host enroll --replace"), "{shown}");
+}
+
+#[tokio::test]
+async fn an_expired_agent_says_so_in_its_log_when_it_starts() {
+    let world = expired_for(HOUR);
+    let mut program = Program::start(&world, "run", &["run"]);
+    program.address().await;
+    let told = || async {
+        let log = program.stderr();
+        let line = log
+            .lines()
+            .find(|line| line.contains("platform agent approve acme/berlin-1"));
+        line.map(ToOwned::to_owned)
+    };
+    let line = eventually("the log", told).await;
+    assert!(line.contains("ERROR"), "{line}");
 }
 
 #[tokio::test]

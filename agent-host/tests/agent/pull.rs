@@ -322,10 +322,21 @@ async fn describe_and_health_say_what_the_agent_is() {
 
     let connection = world.dial(&running, &world.gateway_for("acme")).await.unwrap();
     let mut health = HealthClient::new(connection.channel.clone());
-    let request = HealthCheckRequest {
-        service: "picket.agent.v1.Agent".to_owned(),
-    };
-    assert_eq!(health.check(request).await.unwrap().into_inner().status, 1);
+    for service in [
+        "",
+        "picket.agent.v1.Agent",
+        "picket.agent.v1.Renewal",
+        "picket.agent.v1.Trust",
+    ] {
+        let request = HealthCheckRequest {
+            service: service.to_owned(),
+        };
+        assert_eq!(
+            health.check(request).await.unwrap().into_inner().status,
+            1,
+            "{service}"
+        );
+    }
     let unknown = HealthCheckRequest {
         service: "x".to_owned(),
     };

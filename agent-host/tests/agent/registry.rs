@@ -59,11 +59,15 @@ impl World {
     }
 
     pub(crate) fn add_agent_until(&self, not_after: UnixTime) -> Added {
+        self.add_agent_with(std::slice::from_ref(self.root.certificate_der()), not_after)
+    }
+
+    pub(crate) fn add_agent_with(&self, roots: &[CertificateDer<'static>], not_after: UnixTime) -> Added {
         let key = ActivationKey::generate().unwrap();
         let new = NewEnrollFile {
             id: &self.agent_id(),
             endpoint: "127.0.0.1:7443",
-            roots: std::slice::from_ref(self.root.certificate_der()),
+            roots,
             gateway_cas: std::slice::from_ref(self.gateway_ca.certificate_der()),
             trust_sequence: SEQUENCE,
             key: &key,

@@ -16,7 +16,7 @@ use crate::registry::{SEQUENCE, denial_of, sign, update_trust};
 use crate::world::{World, ask, start};
 
 /// A pull that goes on until somebody ends it.
-async fn following(
+pub(crate) async fn following(
     client: &mut AgentClient<tonic::transport::Channel>,
 ) -> (
     tokio::sync::mpsc::Sender<picket_proto::agent::v1::PullRequest>,
@@ -63,6 +63,29 @@ async fn a_denied_gateway_is_cut_within_five_seconds_and_not_let_in_again() {
     // What was taken holds after a restart.
     let running = world.start().await;
     assert!(world.dial(&running, &denied).await.is_err());
+    assert_eq!(
+        world.gateway(&running).await.describe().await.trust_sequence,
+        SEQUENCE
+    );
+    running.stop().await;
+}
+
+/// Also what another program has put into the folder.
+#[tokio::test]
+async fn a_change_in_the_folder_is_published_too() {
+    let world = World::new();
+    let running = world.start().await;
+    let denied = world.gateway_named("gw-2", "acme");
+    let connection = world.dial(&running, &denied).await.unwrap();
+    let update = world.trust(SEQUENCE, vec![denial_of(&world, &denied)]);
+    let current = bundle::load(&world.path("identity"), now()).unwrap();
+    let statement =
+        picket_agent_host::exchange::issued::verify_trust(&update, current.id(), current.peers(), now())
+            .unwrap();
+    bundle::apply_trust(&world.path("identity"), &statement, now()).unwrap();
+    tokio::time::timeout(Duration::from_secs(30), connection.closed())
+        .await
+        .expect("the denied gateway is cut");
     assert_eq!(
         world.gateway(&running).await.describe().await.trust_sequence,
         SEQUENCE
