@@ -112,6 +112,10 @@ pub(crate) fn session_ended(reason: &'static str, detail: &str, retry_in: Durati
     gauge!(SESSION_UP).set(0.0);
 }
 
+pub(crate) fn session_moved() {
+    info!("a certificate behind the session's connection ends soon; joining anew");
+}
+
 pub(crate) fn session_closed() {
     info!("left the platform");
     counter!(SESSIONS, "reason" => "shutdown").increment(1);
