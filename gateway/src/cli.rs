@@ -12,6 +12,7 @@ use crate::config::Config;
 mod cert;
 mod enroll;
 mod exit;
+mod identity;
 mod init;
 mod output;
 mod probe;
@@ -49,6 +50,9 @@ enum Command {
     /// This gateway's own certificate.
     #[command(subcommand)]
     Cert(CertCommand),
+    /// Try the verifier of the handshake on files and texts.
+    #[command(subcommand)]
+    Identity(identity::IdentityCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -106,6 +110,7 @@ async fn dispatch(command: Command) -> Result<(), Failed> {
         Command::Run(args) => run::run(args).await,
         Command::Probe(args) => probe::probe(args).await,
         Command::Cert(CertCommand::Show(args)) => cert::show(&args).await,
+        Command::Identity(command) => identity::run(&command),
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustls_pki_types::UnixTime;
 use thiserror::Error;
-use x509_parser::der_parser::asn1_rs::Oid;
+use x509_parser::der_parser::asn1_rs::{Any, Oid, Sequence, Tag};
 use x509_parser::extensions::{
     BasicConstraints, ExtendedKeyUsage, GeneralName, KeyUsage, SubjectAlternativeName, X509Extension,
 };
@@ -372,6 +372,9 @@ impl Extensions {
             self.key_usage = Some((whole(extension.value, &broken)?, extension.critical));
         } else if is(&OID_X509_EXT_EXTENDED_KEY_USAGE) {
             let usage: ExtendedKeyUsage<'_> = whole(extension.value, &broken)?;
+            if !holds_only_oids(extension.value) {
+                return Err(broken());
+            }
             self.extended_key_usage = Some(EkuFlags {
                 any: usage.any,
                 server_auth: usage.server_auth,
@@ -390,6 +393,21 @@ impl Extensions {
         }
         Ok(())
     }
+}
+
+/// The library takes any tag for an OID's.
+fn holds_only_oids(sequence: &[u8]) -> bool {
+    let Ok((_, sequence)) = Sequence::from_der(sequence) else {
+        return false;
+    };
+    let mut rest: &[u8] = &sequence.content;
+    while !rest.is_empty() {
+        match Any::from_der(rest) {
+            Ok((after, element)) if element.tag() == Tag::Oid => rest = after,
+            _ => return false,
+        }
+    }
+    true
 }
 
 fn whole<'a, T: FromDer<'a, x509_parser::error::X509Error>>(

@@ -215,6 +215,14 @@ impl ServerTls {
     pub fn not_after(&self) -> UnixTime {
         self.not_after
     }
+
+    /// What rustls is given, for measurements of handshakes without a socket. A connection is made by
+    /// [`serve`](crate::serve::serve).
+    #[doc(hidden)]
+    #[must_use]
+    pub fn rustls_config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.config)
+    }
 }
 
 #[cfg(feature = "connect")]
@@ -226,6 +234,14 @@ impl ClientTls {
             config: client_config(credential, provider, verifier)?,
             expectation,
         })
+    }
+
+    /// What rustls is given, for measurements of handshakes without a socket. A connection is made by
+    /// [`connect`](crate::connect::connect).
+    #[doc(hidden)]
+    #[must_use]
+    pub fn rustls_config(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.config)
     }
 
     /// Verifies a peer again, by what it showed in its handshake: after a change of trust, or as time passes.

@@ -79,6 +79,24 @@ impl Alone {
         Ok(())
     }
 
+    /// The root, whose key the test has.
+    #[must_use]
+    pub fn root(&self) -> &CertificateAuthority {
+        &self.root
+    }
+
+    /// The gateway CA, whose key the test has.
+    #[must_use]
+    pub fn gateways(&self) -> &CertificateAuthority {
+        &self.gateways
+    }
+
+    /// The tenant's CA, whose key the test has.
+    #[must_use]
+    pub fn tenant(&self) -> &CertificateAuthority {
+        &self.tenant
+    }
+
     /// The folder that everything is in.
     #[must_use]
     pub fn folder(&self) -> &Path {

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use picket_platform::authority::encryption::EncryptionKey;
 use tempfile::TempDir;
 
 use crate::api::Api;
@@ -123,11 +124,31 @@ impl Installation {
         Ok(Platform { process, api })
     }
 
+    /// An enrolled agent, for what needs no platform beside it: those who enrolled it are gone again.
+    pub fn lone_agent(&self, tenant: &str, name: &str) -> anyhow::Result<Agent> {
+        let platform = self.start_platform("node-1")?;
+        let _gateway = self.start_gateway("gw-1", platform.process.address("grpc")?)?;
+        self.add_tenant(tenant)?;
+        self.add_agent(tenant, name, AgentOptions::default())
+    }
+
     /// Runs an administrative command of the platform.
     pub fn platform_command(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let mut all = arguments.to_vec();
         all.extend(["--config", path(&self.config)?]);
         command("platform", &all)
+    }
+
+    /// The key that the authorities' keys are encrypted by.
+    pub(crate) fn encryption_key(&self) -> anyhow::Result<EncryptionKey> {
+        let text = std::fs::read(self.encryption_key_file())?;
+        EncryptionKey::parse(&text).context("not an encryption key")
+    }
+
+    /// Where that key is.
+    #[must_use]
+    pub fn encryption_key_file(&self) -> PathBuf {
+        self.folder().join("platform-ca-key/ca.key")
     }
 
     /// Adds a tenant.

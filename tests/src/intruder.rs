@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -58,6 +59,12 @@ impl Intruder {
         Ok(Self::with(vec![read("leaf.pem")?, read("issuer.pem")?], key))
     }
 
+    /// With what was forged.
+    #[must_use]
+    pub fn from_forged(forged: crate::forgery::Forged) -> Self {
+        Self::with(forged.chain, forged.key)
+    }
+
     /// Tries one door: a TLS handshake that trusts anybody, then HTTP/2. In TLS 1.3 a client learns of its refusal only
     /// when it reads, so it reads.
     pub async fn try_door(&self, address: SocketAddr) -> anyhow::Result<Answer> {
@@ -79,14 +86,20 @@ impl Intruder {
         })
     }
 
-    fn tls(&self) -> anyhow::Result<ClientConfig> {
+    /// How it speaks.
+    pub fn tls(&self) -> anyhow::Result<ClientConfig> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(TrustsAnybody(provider)));
+            .with_custom_certificate_verifier(Arc::new(TrustsAnybody(Arc::clone(&provider))));
         let mut tls = match &self.credential {
-            Some((chain, key)) => builder.with_client_auth_cert(chain.clone(), key.clone_key())?,
+            // Key and certificate needn't belong together: that is one of the things to try.
+            Some((chain, key)) => {
+                let key = provider.key_provider.load_private_key(key.clone_key())?;
+                let certified = CertifiedKey::new(chain.clone(), key);
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
+            }
             None => builder.with_no_client_auth(),
         };
         tls.alpn_protocols = vec![b"h2".to_vec()];

@@ -1,18 +1,17 @@
 //! Agents that speak the real protocol over real mutual TLS, with made-up results in place of a sandbox and a spool: for
 //! measuring gateways and platforms with more agents than this machine could run.
 
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context as _;
 use futures_util::Stream;
-use picket_identity::bundle::IdentityBundle;
-use picket_identity::credential::{Credential, PrivateKey};
+use picket_identity::bundle::Identity;
+use picket_identity::credential::Credential;
 use picket_identity::serve::{Limits, LogObserver, Routes, serve};
+use picket_identity::tls;
 use picket_identity::verify;
-use picket_identity::{pem, tls};
 use picket_proto::agent::v1::agent_server::{Agent, AgentServer};
 use picket_proto::agent::v1::{
     BatchHeader, BatchPayload, CheckResult, Codec, DescribeRequest, DescribeResponse, Metric, PullIdle,
@@ -28,7 +27,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Streaming};
 
-use crate::installation::{Installation, path};
+use crate::enrolling;
+use crate::installation::{AgentOptions, Installation};
 
 /// What an agent's key signs a batch's header with.
 const BATCH_CONTEXT: &[u8] = b"picket-batch-1";
@@ -37,30 +37,37 @@ const BATCH_CONTEXT: &[u8] = b"picket-batch-1";
 #[derive(Debug)]
 pub struct SimulatedAgent {
     shutdown: CancellationToken,
-    _server: JoinHandle<()>,
+    server: Option<JoinHandle<()>>,
     _publish: watch::Sender<Arc<tls::ServerTls>>,
     polls: Arc<AtomicU64>,
 }
 
 impl Installation {
-    /// Registers and starts an agent that gives `results` new results at every poll.
+    /// Registers, enrols and starts an agent that gives `results` new results at every poll. Platform and gateway have to
+    /// run.
     pub async fn start_simulated_agent(
         &self,
         tenant: &str,
         name: &str,
-        interval: &str,
+        interval: &'static str,
         results: u32,
     ) -> anyhow::Result<SimulatedAgent> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let endpoint = listener.local_addr()?.to_string();
-        let key = PrivateKey::generate()?;
-        let request = self.folder().join(format!("{tenant}-{name}.csr"));
-        std::fs::write(&request, pem::request(&key.csr(name)?))?;
-        let bundle = self.folder().join(format!("{tenant}-{name}.json"));
-        self.register(tenant, name, &endpoint, interval, &request, &bundle)?;
-        let identity =
-            IdentityBundle::from_json(&std::fs::read_to_string(&bundle)?)?.verify(key, verify::now())?;
+        let endpoint = listener.local_addr()?;
+        let options = AgentOptions {
+            interval,
+            ..AgentOptions::default()
+        };
+        let file = self.register_agent(tenant, name, &endpoint.to_string(), options)?;
+        let identity = enrolling::enroll(listener, &file).await?;
+        let listener = TcpListener::bind(endpoint).await?;
+        SimulatedAgent::start(listener, &identity, results)
+    }
+}
 
+impl SimulatedAgent {
+    /// Starts an agent with this identity, which gives `results` new results at every poll.
+    pub fn start(listener: TcpListener, identity: &Identity, results: u32) -> anyhow::Result<Self> {
         let expected = identity
             .gateway_expectation()
             .context("not an agent's identity")?;
@@ -69,10 +76,8 @@ impl Installation {
         let shutdown = CancellationToken::new();
         let polls = Arc::new(AtomicU64::new(0));
         let service = Simulation {
-            credential: identity.credential().clone(),
-            stream: format!("{tenant}-{name}-simulated"),
-            results: u64::from(results),
             polls: Arc::clone(&polls),
+            ..Simulation::new(identity.credential(), results)
         };
         let server = tokio::spawn({
             let shutdown = shutdown.clone();
@@ -89,41 +94,12 @@ impl Installation {
                 .await;
             }
         });
-        Ok(SimulatedAgent {
+        Ok(Self {
             shutdown,
-            _server: server,
+            server: Some(server),
             _publish: publish,
             polls,
         })
-    }
-
-    fn register(
-        &self,
-        tenant: &str,
-        name: &str,
-        endpoint: &str,
-        interval: &str,
-        request: &Path,
-        bundle: &Path,
-    ) -> anyhow::Result<()> {
-        let (request, bundle) = (path(request)?, path(bundle)?);
-        self.platform_command(&[
-            "agent",
-            "add",
-            "--tenant",
-            tenant,
-            "--name",
-            name,
-            "--endpoint",
-            endpoint,
-            "--csr",
-            request,
-            "--out",
-            bundle,
-            "--interval",
-            interval,
-        ])?;
-        Ok(())
     }
 }
 
@@ -135,13 +111,24 @@ impl SimulatedAgent {
     }
 }
 
+impl SimulatedAgent {
+    /// Ends it, and waits until its port is free.
+    pub async fn end(mut self) -> anyhow::Result<()> {
+        self.shutdown.cancel();
+        if let Some(server) = self.server.take() {
+            server.await?;
+        }
+        Ok(())
+    }
+}
+
 impl Drop for SimulatedAgent {
     fn drop(&mut self) {
         self.shutdown.cancel();
     }
 }
 
-struct Simulation {
+pub(crate) struct Simulation {
     credential: Credential,
     stream: String,
     results: u64,
@@ -149,6 +136,16 @@ struct Simulation {
 }
 
 impl Simulation {
+    /// An agent that seals with this credential and gives so many results at each poll.
+    pub(crate) fn new(credential: &Credential, results: u32) -> Self {
+        Self {
+            credential: credential.clone(),
+            stream: format!("{}-simulated", credential.id().common_name()),
+            results: u64::from(results),
+            polls: Arc::default(),
+        }
+    }
+
     /// The batch that follows the platform's cursor.
     fn batch(&self, committed: u64) -> anyhow::Result<SealedBatch> {
         let now = now_unix_ms();
@@ -267,9 +264,13 @@ impl Agent for Simulation {
         } else {
             0
         };
-        let batch = self
-            .batch(committed)
-            .map_err(|error| tonic::Status::internal(error.to_string()))?;
+        let batch = match self.results {
+            0 => None,
+            _ => Some(
+                self.batch(committed)
+                    .map_err(|error| tonic::Status::internal(error.to_string()))?,
+            ),
+        };
         let idle = PullIdle {
             spool: Some(self.spool(committed + self.results)),
             now_unix_ms: now_unix_ms(),
@@ -277,7 +278,8 @@ impl Agent for Simulation {
         let (sender, responses) = mpsc::channel(2);
         let polls = Arc::clone(&self.polls);
         tokio::spawn(async move {
-            for kind in [pull_response::Kind::Batch(batch), pull_response::Kind::Idle(idle)] {
+            let batch = batch.map(pull_response::Kind::Batch);
+            for kind in batch.into_iter().chain([pull_response::Kind::Idle(idle)]) {
                 if sender.send(Ok(PullResponse { kind: Some(kind) })).await.is_err() {
                     return;
                 }

@@ -7,7 +7,7 @@ use crate::setup;
 /// What to measure.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The measurement's name: `skeleton` or `sandbox`
+    /// The measurement's name: `skeleton`, `sandbox` or `identity`
     name: String,
     /// Print one line of JSON in place of the table
     #[arg(long)]

@@ -48,6 +48,16 @@ pub(crate) const TO_TEST: &[Need] = &[
         program: "script",
         package: "bsdutils",
     },
+    // Debian's own Python has it, whatever other one is in PATH.
+    Need {
+        program: "/usr/bin/python3",
+        package: "python3-minimal",
+    },
+    // A gRPC client that isn't ours.
+    Need {
+        program: "/usr/lib/python3/dist-packages/grpc/__init__.py",
+        package: "python3-grpcio",
+    },
     // Forbids a program new code with one system call.
     Need {
         program: "perl",

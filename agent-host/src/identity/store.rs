@@ -136,7 +136,8 @@ impl IdentityStore {
 
     fn publish(&self, identity: AgentIdentity) -> Arc<AgentIdentity> {
         events::identity_loaded(identity.identity());
-        let (identity, tls) = (Arc::new(identity.clone()), identity.tls());
+        let tls = identity.tls();
+        let identity = Arc::new(identity);
         self.current.send_replace(Arc::clone(&identity));
         self.tls.send_replace(tls);
         identity

@@ -110,6 +110,9 @@ async fn a_hundred_renewals_leave_one_pair_and_never_half_of_two() {
     running.stop().await;
 }
 
+/// Issues something that is wrong for a request.
+type Wrong<'a> = &'a dyn Fn(&[u8]) -> IssuedCertificate;
+
 #[tokio::test]
 async fn what_is_wrong_in_the_answer_is_refused_with_its_cause_and_installs_nothing() {
     let world = World::at(earlier(now(), 96 * HOUR));
@@ -121,7 +124,7 @@ async fn what_is_wrong_in_the_answer_is_refused_with_its_cause_and_installs_noth
     let globex = world.root.new_intermediate(globex, now()).unwrap();
     let elsewhere = World::not_enrolled();
     let then = earlier(now(), 72 * HOUR);
-    let wrongs: [(&str, &str, &dyn Fn(&[u8]) -> IssuedCertificate); 8] = [
+    let wrongs: [(&str, &str, Wrong<'_>); 8] = [
         ("another key", "key_mismatch", &|_| {
             world.issue(&key().0.csr("x").unwrap())
         }),

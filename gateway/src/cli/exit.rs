@@ -47,6 +47,11 @@ impl Failed {
         Self::new(REFUSED, message)
     }
 
+    /// The arguments don't go together.
+    pub(super) fn usage(message: impl std::fmt::Display) -> Self {
+        Self::new(USAGE, message)
+    }
+
     /// A file or a setting can't be used.
     pub(super) fn misconfigured(message: impl std::fmt::Display) -> Self {
         Self::new(CONFIGURATION, message)

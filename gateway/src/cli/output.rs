@@ -29,13 +29,33 @@ impl OutputArgs {
             Format::Table => table(),
             Format::Json => {
                 let json = serde_json::to_string_pretty(data);
-                json.map_err(|error| {
-                    Failed::misconfigured(format!("the data can't be written as JSON: {error}"))
-                })? + "\n"
+                json.map_err(|error| not_json(&error))? + "\n"
             }
         };
         line(&text)
     }
+
+    /// The same, with the JSON on one line.
+    pub(super) fn write_line(
+        self,
+        data: &impl Serialize,
+        table: impl FnOnce() -> String,
+    ) -> Result<(), Failed> {
+        match self.format {
+            Format::Table => line(&table()),
+            Format::Json => json_line(data),
+        }
+    }
+}
+
+/// Writes `data` as one line of JSON.
+pub(super) fn json_line(data: &impl Serialize) -> Result<(), Failed> {
+    let json = serde_json::to_string(data).map_err(|error| not_json(&error))?;
+    line(&(json + "\n"))
+}
+
+fn not_json(error: &serde_json::Error) -> Failed {
+    Failed::misconfigured(format!("the data can't be written as JSON: {error}"))
 }
 
 /// Writes text to stdout as it is.

@@ -12,6 +12,7 @@ mod authority;
 mod courier;
 mod enrolment;
 mod identity;
+mod identity_cli;
 mod membership;
 mod newcomer;
 mod own_identity;

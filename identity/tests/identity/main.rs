@@ -18,6 +18,7 @@ mod live;
 mod recovery;
 mod roots;
 mod shapes;
+mod tags;
 mod trust_updates;
 mod twin;
 mod wire;

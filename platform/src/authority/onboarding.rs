@@ -33,6 +33,17 @@ pub struct NewAgent {
     pub replace: bool,
 }
 
+/// What is to change about a registered agent.
+#[derive(Debug, Clone, Default)]
+pub struct AgentChange {
+    /// `host:port`.
+    pub endpoint: Option<String>,
+    /// How often it is polled.
+    pub interval: Option<Duration>,
+    /// How long it may stay away.
+    pub unreachable_after: Option<Duration>,
+}
+
 /// The shortest interval of polls: below, a poll overtakes itself on a slow line.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -153,6 +164,50 @@ impl Authority {
             .into_iter()
             .for_each(|event| self.0.events.publish(event));
         Ok(file)
+    }
+
+    /// Changes where an agent is found and how often it is polled; what is `None` stays. Its identity stays in any case: it
+    /// is expected at the new place with the certificate that it has.
+    ///
+    /// # Errors
+    /// [`AuthorityError`]: no such agent, or a setting that can't be.
+    pub async fn set_agent(
+        &self,
+        tenant: &TenantSlug,
+        name: &AgentName,
+        change: &AgentChange,
+        actor: &str,
+    ) -> Result<(), AuthorityError> {
+        let (tenant, name) = (tenant.as_str(), name.as_str());
+        let mut write = self.0.store.write().await?;
+        let now = write.now();
+        let agent = store::agents::find(&mut write, tenant, name)
+            .await?
+            .ok_or_else(|| AuthorityError::NotFound {
+                kind: "agent",
+                name: format!("{tenant}/{name}"),
+            })?;
+        let place = match &change.endpoint {
+            Some(text) => endpoint(text)?,
+            None => &agent.endpoint,
+        };
+        let interval_ms = match change.interval {
+            Some(duration) => interval("--interval", duration)?,
+            None => agent.interval_ms,
+        };
+        let unreachable_after_ms = match change.unreachable_after {
+            Some(duration) => interval("--unreachable-after", duration)?,
+            None => agent.unreachable_after_ms,
+        };
+        store::agents::update(&mut write, tenant, name, place, interval_ms, unreachable_after_ms).await?;
+        store::registry::record_change(&mut write, &agent.pool, tenant, name, "upsert", now).await?;
+        let detail = format!(
+            "endpoint {place}, interval {interval_ms} ms, unreachable after {unreachable_after_ms} ms"
+        );
+        store::audit::record(&mut write, now, actor, "agent.set", Some(tenant), name, &detail).await?;
+        write.commit().await?;
+        self.0.events.publish(Event::agent(tenant, name, now));
+        Ok(())
     }
 
     async fn enroll_file(

@@ -201,6 +201,8 @@ impl fmt::Display for AgentPath {
 pub enum AgentCommand {
     /// Register an agent, and write the file that it enrols with.
     Add(AgentAdd),
+    /// Change where an agent is found, or how often it is polled. Its certificate stays.
+    Set(AgentSet),
     /// Revoke an agent's certificates: it is refused from now on, and cut off within seconds.
     Revoke {
         /// Which: TENANT/AGENT.
@@ -256,6 +258,26 @@ pub struct AgentAdd {
     /// the new one is in use; `agent revoke` ends them at once.
     #[arg(long)]
     pub replace: bool,
+    #[command(flatten)]
+    /// On which installation.
+    pub at: At,
+}
+
+/// `agent set`.
+#[derive(Debug, Args)]
+#[group(id = "change", required = true, multiple = true, args = ["endpoint", "interval", "unreachable_after"])]
+pub struct AgentSet {
+    /// Which: TENANT/AGENT.
+    pub agent: AgentPath,
+    /// Where gateways find it: HOST:PORT.
+    #[arg(long)]
+    pub endpoint: Option<String>,
+    /// How often it is polled.
+    #[arg(long, value_parser = humantime::parse_duration)]
+    pub interval: Option<Duration>,
+    /// How long it may stay away before it is called unreachable.
+    #[arg(long, value_parser = humantime::parse_duration)]
+    pub unreachable_after: Option<Duration>,
     #[command(flatten)]
     /// On which installation.
     pub at: At,

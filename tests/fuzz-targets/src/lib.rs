@@ -10,20 +10,31 @@
     reason = "a target says by a panic what it found"
 )]
 
+mod certificate;
 mod component;
 mod config;
+mod csr;
+mod der;
+mod enrollment;
 mod grant;
+mod leaf;
 mod nagios;
+mod platform;
 mod report;
 mod signature;
+mod spiffe;
 mod spool;
 
 pub use component::component;
 pub use config::config;
+pub use csr::csr;
+pub use enrollment::enrollment;
 pub use grant::grant;
+pub use leaf::leaf;
 pub use nagios::nagios;
 pub use report::report;
 pub use signature::signature;
+pub use spiffe::spiffe;
 pub use spool::spool;
 
 /// A target, by its name, which is also that of its seeds' folder and of its shim.
@@ -33,9 +44,13 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("component", component),
     ("config", config),
+    ("csr", csr),
+    ("enrollment", enrollment),
     ("grant", grant),
+    ("leaf", leaf),
     ("nagios", nagios),
     ("report", report),
     ("signature", signature),
+    ("spiffe", spiffe),
     ("spool", spool),
 ];

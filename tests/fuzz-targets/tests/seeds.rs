@@ -84,8 +84,23 @@ fn config_stands_its_seeds_and_their_changes() {
 }
 
 #[test]
+fn csr_stands_its_seeds_and_their_changes() {
+    try_out("csr");
+}
+
+#[test]
+fn enrollment_stands_its_seeds_and_their_changes() {
+    try_out("enrollment");
+}
+
+#[test]
 fn grant_stands_its_seeds_and_their_changes() {
     try_out("grant");
+}
+
+#[test]
+fn leaf_stands_its_seeds_and_their_changes() {
+    try_out("leaf");
 }
 
 #[test]
@@ -101,6 +116,11 @@ fn report_stands_its_seeds_and_their_changes() {
 #[test]
 fn signature_stands_its_seeds_and_their_changes() {
     try_out("signature");
+}
+
+#[test]
+fn spiffe_stands_its_seeds_and_their_changes() {
+    try_out("spiffe");
 }
 
 #[test]

@@ -1,10 +1,15 @@
 //! One agent host.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use serde_json::Value;
 
 use super::{Installation, free_port, path};
 use crate::process::{Process, command};
 use crate::programs;
+use crate::wait;
 
 /// An agent that was enrolled, running or not.
 #[derive(Debug)]
@@ -40,7 +45,8 @@ impl Default for AgentOptions {
 }
 
 impl Installation {
-    /// Makes an agent's folder and key, registers it with the platform, and installs the certificate that it got.
+    /// Makes an agent's folder, registers it with the platform, and waits until a gateway has enrolled it: platform and
+    /// gateway have to run.
     pub fn add_agent(&self, tenant: &str, name: &str, options: AgentOptions) -> anyhow::Result<Agent> {
         let endpoint = format!("127.0.0.1:{}", free_port()?);
         self.add_agent_at(tenant, name, options, &endpoint, &endpoint)
@@ -56,8 +62,47 @@ impl Installation {
         endpoint: &str,
     ) -> anyhow::Result<Agent> {
         let mut agent = Agent::init(self.folder(), tenant, name, listen)?;
-        endpoint.clone_into(&mut agent.endpoint);
-        let bundle = self.folder().join(format!("{tenant}-{name}.json"));
+        let file = self.register_agent(tenant, name, listen, options)?;
+        agent.enroll(&file)?;
+        if endpoint != listen {
+            // It is known by its certificate once that was seen in use.
+            agent.start()?;
+            self.wait_until_reachable(tenant, name)?;
+            agent.stop()?;
+            self.move_agent(tenant, name, endpoint)?;
+            endpoint.clone_into(&mut agent.endpoint);
+        }
+        Ok(agent)
+    }
+
+    /// Waits until the platform says that an agent answers.
+    pub fn wait_until_reachable(&self, tenant: &str, name: &str) -> anyhow::Result<()> {
+        let end = Instant::now() + wait::DEADLINE;
+        loop {
+            let listed = self.platform_command(&["agent", "list", "--tenant", tenant, "-o", "json"])?;
+            let listed: Value = serde_json::from_str(&listed)?;
+            let agents = listed["items"].as_array().context("no list of agents")?;
+            let agent = agents.iter().find(|agent| agent["name"] == name);
+            if agent.is_some_and(|agent| agent["reachability"] == "reachable") {
+                return Ok(());
+            }
+            anyhow::ensure!(
+                Instant::now() < end,
+                "{tenant}/{name} was never reached: {agent:?}"
+            );
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Registers an agent, and returns the file for it to enrol with.
+    pub fn register_agent(
+        &self,
+        tenant: &str,
+        name: &str,
+        endpoint: &str,
+        options: AgentOptions,
+    ) -> anyhow::Result<PathBuf> {
+        let file = self.folder().join(format!("{tenant}-{name}.enroll"));
         self.platform_command(&[
             "agent",
             "add",
@@ -67,23 +112,27 @@ impl Installation {
             name,
             "--endpoint",
             endpoint,
-            "--csr",
-            path(&agent.folder.join("identity/request.csr"))?,
             "--out",
-            path(&bundle)?,
+            path(&file)?,
             "--interval",
             options.interval,
             "--unreachable-after",
             options.unreachable_after,
         ])?;
-        agent.enroll(&bundle)?;
-        Ok(agent)
+        Ok(file)
+    }
+
+    /// Tells the platform another address of an agent.
+    pub fn move_agent(&self, tenant: &str, name: &str, endpoint: &str) -> anyhow::Result<()> {
+        let agent = format!("{tenant}/{name}");
+        self.platform_command(&["agent", "set", &agent, "--endpoint", endpoint])
+            .map(|_| ())
     }
 }
 
 impl Agent {
-    /// Makes an agent's folder, with its key in it, below `folder`, where its log will be too.
-    pub(crate) fn init(folder: &Path, tenant: &str, name: &str, listen: &str) -> anyhow::Result<Self> {
+    /// Makes an agent's folder below `folder`, where its log will be too.
+    pub fn init(folder: &Path, tenant: &str, name: &str, listen: &str) -> anyhow::Result<Self> {
         let own = folder.join(format!("{tenant}-{name}"));
         command(
             "agent-host",
@@ -109,10 +158,32 @@ impl Agent {
         })
     }
 
-    /// Installs the certificate that came for it.
-    pub(crate) fn enroll(&self, bundle: &Path) -> anyhow::Result<()> {
+    /// Waits for a gateway to enrol it.
+    pub fn enroll(&self, file: &Path) -> anyhow::Result<()> {
         let config = self.config();
-        let arguments = ["enroll", path(bundle)?, "--config", path(&config)?];
+        let arguments = [
+            "enroll",
+            path(file)?,
+            "--config",
+            path(&config)?,
+            "--timeout",
+            "60s",
+        ];
+        command("agent-host", &arguments).map(|_| ())
+    }
+
+    /// Waits for a gateway to enrol it once more, in place of the identity that it has.
+    pub fn enroll_again(&self, file: &Path) -> anyhow::Result<()> {
+        let config = self.config();
+        let arguments = [
+            "enroll",
+            path(file)?,
+            "--config",
+            path(&config)?,
+            "--replace",
+            "--timeout",
+            "60s",
+        ];
         command("agent-host", &arguments).map(|_| ())
     }
 

@@ -4,19 +4,15 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::Context as _;
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use picket_identity::credential::PrivateKey;
 use picket_identity::name::{GatewayName, TenantSlug};
 use picket_identity::verify;
 use picket_issuing::{CertificateAuthority, Issued, PublicKey, hours};
-use picket_tests::installation::{AgentOptions, Installation};
+use picket_tests::installation::{AgentOptions, Installation, free_port};
 use picket_tests::intruder::{Answer, Intruder};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use rustls_pki_types::{PrivateKeyDer, pem::PemObject as _};
 
-use crate::setting::{self, NOOP};
+use crate::setting;
 
 /// "Agent presents tenant certificate": the agent asks for a client certificate, and takes only one of a gateway of its
 /// own platform, for its own tenant.
@@ -66,11 +62,11 @@ async fn agent_requires_gateway_certificate() -> anyhow::Result<()> {
 async fn gateway_verifies_tenant() -> anyhow::Result<()> {
     let setting = setting::with_agents_of(&["globex"]).await?;
     setting.installation.add_tenant("acme")?;
-    let elsewhere = "127.0.0.1:1";
+    let elsewhere = format!("127.0.0.1:{}", free_port()?);
     let globex = &setting.agents[0].endpoint;
     setting
         .installation
-        .add_agent_at("acme", "edge", AgentOptions::default(), elsewhere, globex)?;
+        .add_agent_at("acme", "edge", AgentOptions::default(), &elsewhere, globex)?;
 
     let alert = setting.alert("acme", "agent_refused", "open").await?;
     let text = alert.to_string();
@@ -110,9 +106,7 @@ async fn gateway_verifies_tenant() -> anyhow::Result<()> {
 #[test]
 fn certificate_encodes_tenant() -> anyhow::Result<()> {
     let installation = Installation::new()?;
-    installation.add_tenant("acme")?;
-    let agent = installation.add_agent("acme", "edge", AgentOptions::default())?;
-    agent.write_checks("heartbeat", NOOP)?;
+    let agent = installation.lone_agent("acme", "edge")?;
     let identity = agent.folder.join("identity");
 
     let leaf = openssl(
@@ -158,47 +152,9 @@ async fn refused(who: &str, intruder: &Intruder, door: SocketAddr) -> anyhow::Re
     Ok(())
 }
 
-/// The gateway CA, from the platform's own folder: the platform is the one that holds it, and what opens it.
+/// The gateway CA, from the platform's own folder: the platform is the one that holds it.
 fn gateway_ca(installation: &Installation) -> anyhow::Result<CertificateAuthority> {
-    let shown: serde_json::Value =
-        serde_json::from_str(&installation.platform_command(&["ca", "show", "-o", "json"])?)?;
-    let authorities = shown["items"].as_array().context("no list")?;
-    let certificate = authorities
-        .iter()
-        .find(|ca| ca["kind"] == "gateway")
-        .and_then(|ca| ca["certificate"].as_str())
-        .context("the platform has no gateway CA")?;
-    let opener = STANDARD
-        .decode(std::fs::read_to_string(installation.folder().join("platform-ca-key/ca.key"))?.trim())?;
-    for entry in std::fs::read_dir(installation.folder().join("platform/keys"))? {
-        let path = entry?.path();
-        let name = path
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        if name.starts_with("gateway-") {
-            let key = opened(&opener, &name, &std::fs::read_to_string(&path)?)?;
-            let certificate = CertificateDer::from_pem_slice(certificate.as_bytes())?;
-            return Ok(CertificateAuthority::from_der(&key, certificate)?);
-        }
-    }
-    anyhow::bail!("the platform has no gateway CA")
-}
-
-/// An authority's key as the platform encrypts it, opened by what is written down about the format.
-fn opened(opener: &[u8], name: &str, file: &str) -> anyhow::Result<Vec<u8>> {
-    let (head, body) = file.trim_end().rsplit_once('\n').context("a head and a body")?;
-    let mut sealed = STANDARD.decode(body)?;
-    let nonce: [u8; 12] = sealed
-        .drain(..12)
-        .collect::<Vec<_>>()
-        .try_into()
-        .unwrap_or_default();
-    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, opener)?);
-    let nonce = Nonce::assume_unique_for_key(nonce);
-    let key = key.open_in_place(nonce, Aad::from(format!("{head}\n\0{name}")), &mut sealed)?;
-    Ok(key.to_vec())
+    Ok(installation.steal("gateway", None)?.0)
 }
 
 /// Someone with a certificate of the gateway CA for one tenant.

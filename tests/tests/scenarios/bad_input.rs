@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use picket_tests::alone::Alone;
 use picket_tests::installation::{Agent, AgentOptions, Installation, edit, path};
 use picket_tests::process::{Process, output};
 use picket_tests::wait;
@@ -14,18 +15,11 @@ const UNAVAILABLE: i32 = 69;
 const REFUSED: i32 = 77;
 const CONFIGURATION: i32 = 78;
 
-fn an_agent() -> anyhow::Result<(Installation, Agent)> {
-    let installation = Installation::new()?;
-    installation.add_tenant("acme")?;
-    let agent = installation.add_agent("acme", "edge", AgentOptions::default())?;
-    Ok((installation, agent))
-}
-
 /// Starts an agent that can't start.
-fn failed_start(installation: &Installation, agent: &Agent) -> anyhow::Result<(Option<i32>, String)> {
-    let arguments = ["run", "--config", path(&agent.config())?].map(str::to_owned);
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    Process::spawn("failing", "agent-host", &arguments, installation.folder())?.wait_for_end()
+fn failed_start(alone: &Alone) -> anyhow::Result<(Option<i32>, String)> {
+    let config = alone.agent.config();
+    let arguments = ["run", "--config", path(&config)?];
+    Process::spawn("failing", "agent-host", &arguments, alone.folder())?.wait_for_end()
 }
 
 #[track_caller]
@@ -37,9 +31,10 @@ fn assert_says(text: &str, words: &[&str]) {
 
 #[test]
 fn broken_toml_names_file_and_line() -> anyhow::Result<()> {
-    let (installation, agent) = an_agent()?;
+    let alone = Alone::new()?;
+    let agent = &alone.agent;
     edit(&agent.config(), |text| format!("{text}\n[spool\n"))?;
-    let (code, text) = failed_start(&installation, &agent)?;
+    let (code, text) = failed_start(&alone)?;
     assert_eq!(code, Some(CONFIGURATION), "{text}");
     assert_says(&text, &["agent.toml", "[spool"]);
     Ok(())
@@ -47,11 +42,12 @@ fn broken_toml_names_file_and_line() -> anyhow::Result<()> {
 
 #[test]
 fn unknown_keys_are_all_named_with_what_was_meant() -> anyhow::Result<()> {
-    let (installation, agent) = an_agent()?;
+    let alone = Alone::new()?;
+    let agent = &alone.agent;
     edit(&agent.config(), |text| {
         format!("checkers_dirs = \"x\"\nchekcs_dir = \"y\"\n{text}")
     })?;
-    let (code, text) = failed_start(&installation, &agent)?;
+    let (code, text) = failed_start(&alone)?;
     assert_eq!(code, Some(CONFIGURATION), "{text}");
     assert_says(
         &text,
@@ -68,12 +64,13 @@ fn unknown_keys_are_all_named_with_what_was_meant() -> anyhow::Result<()> {
 
 #[test]
 fn a_folder_that_cannot_be_written_is_named() -> anyhow::Result<()> {
-    let (installation, agent) = an_agent()?;
+    let alone = Alone::new()?;
+    let agent = &alone.agent;
     // Not even root makes folders in /proc.
     edit(&agent.config(), |text| {
         text.replace("data_dir = \"data\"", "data_dir = \"/proc/picket\"")
     })?;
-    let (code, text) = failed_start(&installation, &agent)?;
+    let (code, text) = failed_start(&alone)?;
     assert!(
         matches!(code, Some(CONFIGURATION | UNAVAILABLE)),
         "{code:?}: {text}"
@@ -84,19 +81,23 @@ fn a_folder_that_cannot_be_written_is_named() -> anyhow::Result<()> {
 
 #[test]
 fn a_busy_port_is_named() -> anyhow::Result<()> {
-    let (installation, agent) = an_agent()?;
-    let _taken = std::net::TcpListener::bind(&agent.endpoint)?;
-    let (code, text) = failed_start(&installation, &agent)?;
+    let alone = Alone::new()?;
+    let agent = &alone.agent;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let address = taken.local_addr()?.to_string();
+    edit(&agent.config(), |text| text.replace("127.0.0.1:0", &address))?;
+    let (code, text) = failed_start(&alone)?;
     assert_eq!(code, Some(UNAVAILABLE), "{text}");
-    assert_says(&text, &[&agent.endpoint]);
+    assert_says(&text, &[&address]);
     Ok(())
 }
 
 #[test]
 fn an_agent_without_identity_is_told_to_enroll() -> anyhow::Result<()> {
-    let (installation, agent) = an_agent()?;
+    let alone = Alone::new()?;
+    let agent = &alone.agent;
     std::fs::remove_file(agent.folder.join("identity/leaf.pem"))?;
-    let (code, text) = failed_start(&installation, &agent)?;
+    let (code, text) = failed_start(&alone)?;
     assert_eq!(code, Some(CONFIGURATION), "{text}");
     assert_says(&text, &["agent-host enroll"]);
     Ok(())
@@ -105,33 +106,63 @@ fn an_agent_without_identity_is_told_to_enroll() -> anyhow::Result<()> {
 #[test]
 fn a_key_that_others_can_read_is_refused() -> anyhow::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
-    let (installation, agent) = an_agent()?;
+    let alone = Alone::new()?;
+    let agent = &alone.agent;
     let key = agent.folder.join("identity/identity.key");
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644))?;
-    let (code, text) = failed_start(&installation, &agent)?;
+    let (code, text) = failed_start(&alone)?;
     assert_eq!(code, Some(CONFIGURATION), "{text}");
     assert_says(&text, &["identity.key", "0600"]);
     Ok(())
 }
 
 #[test]
-fn a_certificate_of_the_wrong_tenant_is_not_installed() -> anyhow::Result<()> {
-    let (installation, agent) = an_agent()?;
+fn an_enrolment_file_of_another_tenants_agent_is_refused_and_changes_nothing() -> anyhow::Result<()> {
+    let alone = Alone::new()?;
+    let agent = &alone.agent;
+    let installation = Installation::new()?;
     installation.add_tenant("globex")?;
-    installation.add_agent("globex", "edge", AgentOptions::default())?;
+    let foreign = installation.register_agent("globex", "edge", "127.0.0.1:1", AgentOptions::default())?;
     let before = std::fs::read(agent.folder.join("identity/leaf.pem"))?;
-    let foreign = installation.folder().join("globex-edge.json");
     let refused = output(
         "agent-host",
         &["enroll", path(&foreign)?, "--config", path(&agent.config())?],
     )?;
     let text = String::from_utf8_lossy(&refused.stderr);
-    assert_eq!(refused.status.code(), Some(REFUSED), "{text}");
+    assert_eq!(refused.status.code(), Some(CONFIGURATION), "{text}");
+    assert_says(
+        &text,
+        &[
+            "spiffe://globex.picket.test/agent/edge",
+            "spiffe://acme.picket.test/agent/edge",
+        ],
+    );
     assert_eq!(
         before,
         std::fs::read(agent.folder.join("identity/leaf.pem"))?,
         "the good certificate is gone"
     );
+    assert!(foreign.exists(), "somebody else's file is gone");
+    Ok(())
+}
+
+#[test]
+fn a_changed_enrolment_file_is_refused() -> anyhow::Result<()> {
+    let installation = Installation::new()?;
+    installation.add_tenant("acme")?;
+    let agent = Agent::init(installation.folder(), "acme", "edge", "127.0.0.1:0")?;
+    let file = installation.register_agent("acme", "edge", "127.0.0.1:1", AgentOptions::default())?;
+    edit(&file, |text| {
+        text.replace("agent/edge", "agent/edgy")
+            .replace("edge.acme", "edgy.acme")
+    })?;
+    let refused = output(
+        "agent-host",
+        &["enroll", path(&file)?, "--config", path(&agent.config())?],
+    )?;
+    let text = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(REFUSED), "{text}");
+    assert_says(&text, &["was changed", "platform's operator"]);
     Ok(())
 }
 
@@ -183,6 +214,7 @@ async fn bad_checkers_and_checks_disturb_no_good_one() -> anyhow::Result<()> {
 async fn a_full_disk_loses_nothing_silently() -> anyhow::Result<()> {
     let installation = Installation::new()?;
     let platform = installation.start_platform("node-1")?;
+    let _gateway = installation.start_gateway("gw-1", platform.process.address("grpc")?)?;
     installation.add_tenant("acme")?;
     let mut agent = installation.add_agent("acme", "edge", AgentOptions::default())?;
     let data = agent.folder.join("data");
@@ -190,7 +222,6 @@ async fn a_full_disk_loses_nothing_silently() -> anyhow::Result<()> {
     agent.install_guest("noop")?;
     agent.write_checks("heartbeat", NOOP)?;
     agent.start()?;
-    let _gateway = installation.start_gateway("gw-1", platform.process.address("grpc")?)?;
     setting::results(&platform, "acme", "edge", "heartbeat", 2).await?;
 
     let ballast = data.join("ballast");
@@ -236,11 +267,12 @@ async fn a_full_disk_loses_nothing_silently() -> anyhow::Result<()> {
 /// A disk that was full before the agent came: it says so, and what to do, rather than run without its spool.
 #[test]
 fn starting_on_a_full_disk_says_what_to_free() -> anyhow::Result<()> {
-    let (installation, agent) = an_agent()?;
+    let alone = Alone::new()?;
+    let agent = &alone.agent;
     let data = agent.folder.join("data");
     let _disk = SmallDisk::mount(&data)?;
     fill(&data.join("ballast"))?;
-    let (code, text) = failed_start(&installation, &agent)?;
+    let (code, text) = failed_start(&alone)?;
     assert!(
         matches!(code, Some(CONFIGURATION | UNAVAILABLE)),
         "{code:?}: {text}"

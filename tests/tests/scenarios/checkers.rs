@@ -19,12 +19,12 @@ impl Stage {
     async fn with(checker: &str, checks: impl Fn(&Installation) -> String) -> anyhow::Result<Self> {
         let installation = Installation::new()?;
         let platform = installation.start_platform("node-1")?;
+        let gateway = installation.start_gateway("gw-1", platform.process.address("grpc")?)?;
         installation.add_tenant("acme")?;
         let mut agent = installation.add_agent("acme", "edge", AgentOptions::default())?;
         agent.install_checker(checker)?;
         agent.write_checks("checks", &checks(&installation))?;
         agent.start()?;
-        let gateway = installation.start_gateway("gw-1", platform.process.address("grpc")?)?;
         Ok(Self {
             agent,
             _gateway: gateway,

@@ -25,6 +25,8 @@ timeout = "5s"
 pub(crate) async fn with_agents_of(tenants: &[&str]) -> anyhow::Result<Setting> {
     let installation = Installation::new()?;
     let platform = installation.start_platform("node-1")?;
+    // The gateway first: it is what enrols the agents.
+    let gateway = installation.start_gateway("gw-1", platform.process.address("grpc")?)?;
     let mut agents = Vec::new();
     for tenant in tenants {
         installation.add_tenant(tenant)?;
@@ -34,7 +36,6 @@ pub(crate) async fn with_agents_of(tenants: &[&str]) -> anyhow::Result<Setting> 
         agent.start()?;
         agents.push(agent);
     }
-    let gateway = installation.start_gateway("gw-1", platform.process.address("grpc")?)?;
     Ok(Setting {
         agents,
         gateway,

@@ -2,9 +2,9 @@
 
 use picket_identity::name::TenantSlug;
 
-use super::super::arguments::{AgentAdd, AgentCommand, Format, Listing};
+use super::super::arguments::{AgentAdd, AgentCommand, AgentSet, Format, Listing};
 use super::super::{CliError, Site, actor, output};
-use crate::authority::onboarding::NewAgent;
+use crate::authority::onboarding::{AgentChange, NewAgent};
 use crate::store::views::MAX_PAGE;
 use crate::store::views::agent::{Agent, agents};
 
@@ -15,6 +15,7 @@ use crate::store::views::agent::{Agent, agents};
 pub async fn run(command: AgentCommand) -> Result<(), CliError> {
     match command {
         AgentCommand::Add(arguments) => add(arguments).await,
+        AgentCommand::Set(arguments) => set(arguments).await,
         AgentCommand::Revoke { agent, serial, at } => {
             let site = Site::open(&at.config).await?;
             let serial = serial.map(|serial| serial.to_string());
@@ -55,6 +56,20 @@ async fn add(arguments: AgentAdd) -> Result<(), CliError> {
         .map_err(|error| CliError::Runtime(error.to_string()))?;
     output::replace_secret(&arguments.out, &text)?;
     output::line(&arguments.out.display().to_string())
+}
+
+async fn set(arguments: AgentSet) -> Result<(), CliError> {
+    let site = Site::open(&arguments.at.config).await?;
+    let change = AgentChange {
+        endpoint: arguments.endpoint,
+        interval: arguments.interval,
+        unreachable_after: arguments.unreachable_after,
+    };
+    let agent = arguments.agent;
+    site.authority
+        .set_agent(&agent.tenant, &agent.name, &change, &actor())
+        .await?;
+    output::line(&agent.to_string())
 }
 
 const HEAD: [&str; 14] = [

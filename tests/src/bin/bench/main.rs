@@ -5,6 +5,7 @@
 
 #![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
 
+mod identity;
 mod process;
 mod rows;
 mod sandbox;
@@ -30,6 +31,8 @@ enum Name {
     Skeleton,
     /// A check in the sandbox, beside the same without one and beside a process
     Sandbox,
+    /// A handshake with our verifiers, beside one with rustls's own
+    Identity,
 }
 
 #[tokio::main]
@@ -38,6 +41,7 @@ async fn main() -> ExitCode {
     let measured = match arguments.name {
         Name::Skeleton => skeleton::measure().await,
         Name::Sandbox => sandbox::measure().await,
+        Name::Identity => identity::measure(),
     };
     match measured {
         Ok(rows) if arguments.json => println!("{}", rows::json(&rows)),

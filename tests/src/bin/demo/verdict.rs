@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{bail, ensure};
 use http::StatusCode;
+use picket_tests::installation::free_port;
 use picket_tests::intruder::{Answer, Intruder};
 use picket_tests::wait;
 use serde_json::Value;
@@ -61,10 +62,10 @@ async fn result(scene: &Scene, tenant: &str, agent: &str, expected: &Expected) -
 /// refuses it.
 async fn pass_for_another_tenant(scene: &mut Scene) -> anyhow::Result<()> {
     let globex = scene.agents[1].endpoint.clone();
-    let nowhere = "127.0.0.1:1";
+    let elsewhere = format!("127.0.0.1:{}", free_port()?);
     scene
         .installation
-        .add_agent_at("acme", "impostor", OPTIONS, nowhere, &globex)?;
+        .add_agent_at("acme", "impostor", OPTIONS, &elsewhere, &globex)?;
     let path = "/api/v1/tenants/acme/agents/impostor";
     let alert = wait::until("the impostor to be refused", || async {
         let alerts = scene

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use picket_tests::installation::{Agent, AgentOptions, Installation, edit, free_port, path};
+use picket_tests::installation::{Agent, Installation, edit, free_port, path};
 use picket_tests::process::Process;
 use picket_tests::{programs, wait};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -32,8 +32,7 @@ impl BenchAgent {
     /// Makes an agent with no checkers and no checks.
     pub(crate) fn new(concurrent_runs: u32) -> anyhow::Result<Self> {
         let installation = Installation::new()?;
-        installation.add_tenant("acme")?;
-        let agent = installation.add_agent("acme", "edge", AgentOptions::default())?;
+        let agent = installation.lone_agent("acme", "edge")?;
         let metrics = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         edit(&agent.config(), |text| {
             let text = text.replace(

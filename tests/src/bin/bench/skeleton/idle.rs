@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use picket_tests::installation::{Agent, AgentOptions, Installation};
+use picket_tests::installation::{Agent, Installation};
 use picket_tests::wait;
 
 use crate::process::resident_mebibytes;
@@ -20,8 +20,7 @@ const START_LIMIT_MS: f64 = 300.0;
 
 pub(crate) async fn measure() -> anyhow::Result<Vec<Row>> {
     let installation = Installation::new()?;
-    installation.add_tenant("acme")?;
-    let mut agent = installation.add_agent("acme", "edge", AgentOptions::default())?;
+    let mut agent = installation.lone_agent("acme", "edge")?;
     for checker in CHECKERS {
         agent.install_checker(checker)?;
     }

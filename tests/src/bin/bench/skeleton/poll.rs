@@ -21,6 +21,7 @@ pub(crate) async fn measure() -> anyhow::Result<Vec<Row>> {
     let installation = Installation::new()?;
     let platform = installation.start_platform("node-1")?;
     installation.add_tenant("acme")?;
+    let gateway = installation.start_gateway("gw-1", platform.process.address("grpc")?)?;
     let mut agents = Vec::new();
     for number in 0..AGENTS {
         agents.push(
@@ -29,7 +30,6 @@ pub(crate) async fn measure() -> anyhow::Result<Vec<Row>> {
                 .await?,
         );
     }
-    let gateway = installation.start_gateway("gw-1", platform.process.address("grpc")?)?;
     wait::until("every agent to be polled twice", || async {
         Ok(agents.iter().all(|agent| agent.polls() >= 2).then_some(()))
     })
