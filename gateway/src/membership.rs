@@ -274,9 +274,12 @@ impl Work {
         }
     }
 
-    /// Says goodbye: lets the polls in flight end, and says what they found out.
-    async fn wind_up(&mut self, polls_ended: impl Future<Output = ()>) -> Result<(), SessionError> {
-        self.session.drain()?;
+    /// Lets the polls in flight end, and says what they found out. A gateway that stops says goodbye first; one that comes
+    /// back at once keeps its agents.
+    async fn wind_up(&mut self, polls_ended: impl Future<Output = ()>, end: End) -> Result<(), SessionError> {
+        if matches!(end, End::Stopped) {
+            self.session.drain()?;
+        }
         tokio::select! {
             outcome = self.go_on() => outcome?,
             () = polls_ended => {}
