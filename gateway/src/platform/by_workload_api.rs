@@ -112,21 +112,26 @@ impl Link {
         }
     }
 
-    /// Takes up what the platform says to trust. Nothing where the identity is in a folder, which has its own roots.
-    pub(crate) fn learn(&self, trust: &PlatformTrust) {
+    /// Takes up what the platform says to trust. Nothing where the identity is in a folder, which has its own roots. Whether
+    /// something else was trusted before.
+    pub(crate) fn learn(&self, trust: &PlatformTrust) -> bool {
         let Some(watched) = &self.0.watched else {
-            return;
+            return false;
         };
         let told = Told {
             sequence: trust.sequence,
             roots: trust.roots.iter().map(|der| der.to_vec().into()).collect(),
         };
-        let is_news = **watched.told.borrow() != told;
-        if is_news && !told.roots.is_empty() {
-            watched.told.send_replace(Arc::new(told));
-            self.take_svid(watched);
-            telemetry::own_trust_taken(trust.sequence);
+        let known = Arc::clone(&watched.told.borrow());
+        // The sequence only ever rises: a node that is behind has nothing to say.
+        let is_behind = told.sequence < known.sequence;
+        if is_behind || told.roots.is_empty() || *known == told {
+            return false;
         }
+        watched.told.send_replace(Arc::new(told));
+        self.take_svid(watched);
+        telemetry::own_trust_taken(trust.sequence);
+        !known.roots.is_empty()
     }
 
     /// Waits until the platform's roots are known: at once where the identity is in a folder.

@@ -129,3 +129,36 @@ async fn certificate(
     write.commit().await?;
     Ok(Some(found))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gateway(by_workload_api: i64, revoked_at: Option<i64>) -> Gateway {
+        Gateway {
+            name: "gw-1".into(),
+            pool: "shared".into(),
+            spiffe_id: "spiffe://picket.example/gateway/gw-1".into(),
+            instance: None,
+            state: "absent".into(),
+            weight: 1,
+            zone: String::new(),
+            version: String::new(),
+            agents: 0,
+            expires_at: 0,
+            trust_sequence: 0,
+            revoked_at,
+            by_workload_api,
+        }
+    }
+
+    #[test]
+    fn an_svid_is_enough_for_a_gateway_that_is_registered_so_and_no_other() {
+        assert_eq!(by_workload_api("gw-1", Some(&gateway(1, None))), Ok(()));
+        let refused = |registered: Option<&Gateway>| by_workload_api("gw-1", registered).unwrap_err();
+        assert!(refused(None).contains("isn't registered"));
+        assert!(refused(Some(&gateway(0, None))).contains("a certificate of ours"));
+        assert!(refused(Some(&gateway(1, Some(5)))).contains("was revoked"));
+        assert!(refused(Some(&gateway(0, Some(5)))).contains("was revoked"));
+    }
+}
