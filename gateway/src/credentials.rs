@@ -11,18 +11,16 @@ use picket_identity::Serial;
 use picket_identity::credential::{Credential, CredentialError, PrivateKey};
 use picket_identity::name::{GatewayName, TenantSlug};
 use picket_identity::spiffe::{SpiffeId, TrustDomain};
-use picket_identity::verify::{self, GatewayExpectation, IssuerId, Refusal, Serials, Trust, TrustError};
+use picket_identity::verify::{self, GatewayExpectation, Refusal, Serials, Trust, TrustError};
 use picket_proto::platform::v1::IssueTenantCertificateRequest;
-use picket_proto::platform::v1::registry_client::RegistryClient;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio::sync::{Notify, watch};
-use tonic::transport::Channel;
 
 use crate::backoff::Backoff;
 use crate::clock::BootTime;
-use crate::platform::{GatewayIdentity, Link, Unavailable};
+use crate::platform::{Link, Unavailable};
 use crate::telemetry;
 
 const ISSUE_DEADLINE: Duration = Duration::from_secs(10);
@@ -65,7 +63,6 @@ pub enum IssueError {
 pub struct TenantCredential {
     credential: Credential,
     serial: Serial,
-    issuer: IssuerId,
     not_before: UnixTime,
     /// Its issuer is on its way out: another is to be asked for, whatever its age.
     is_retired: bool,
@@ -80,6 +77,11 @@ impl TenantCredential {
     /// The certificate's serial number.
     pub fn serial(&self) -> &Serial {
         &self.serial
+    }
+
+    /// The CA that issued it.
+    fn issuer(&self) -> Option<&CertificateDer<'_>> {
+        self.credential.chain().get(1)
     }
 
     /// Whether it is still good.
@@ -117,11 +119,17 @@ impl Credentials {
             .is_none_or(|credential| credential.is_retired || credential.is_past_half_life(verify::now()))
     }
 
-    /// Has every certificate replaced that isn't by `active`. Until then each is good as it was.
-    pub fn retire_all_but(&self, active: &IssuerId) {
+    /// Has every certificate replaced. Until then each is good as it was.
+    pub fn retire_all(&self) {
+        self.retire_all_but(&CertificateDer::from_slice(&[]));
+    }
+
+    /// Has every certificate replaced that isn't by the CA with exactly this certificate: another root may have certified the
+    /// same key anew. Until then each is good as it was.
+    pub fn retire_all_but(&self, active: &CertificateDer<'_>) {
         self.0.rcu(|all| {
             let mut all = HashMap::clone(all);
-            for credential in all.values_mut().filter(|kept| kept.issuer != *active) {
+            for credential in all.values_mut().filter(|kept| kept.issuer() != Some(active)) {
                 *credential = Arc::new(TenantCredential {
                     is_retired: true,
                     ..TenantCredential::clone(credential)
@@ -154,17 +162,14 @@ impl Credentials {
 ///
 /// # Errors
 /// The platform can't be asked, refuses, or sends something that can't be used.
-pub async fn issue(
-    channel: Channel,
-    identity: &GatewayIdentity,
-    tenant: &TenantSlug,
-) -> Result<TenantCredential, IssueError> {
+pub async fn issue(link: &Link, tenant: &TenantSlug) -> Result<TenantCredential, IssueError> {
+    let identity = link.identity();
     let key = PrivateKey::generate()?;
     let request = IssueTenantCertificateRequest {
         tenant: tenant.to_string(),
         csr: key.csr(identity.gateway().as_str())?.into(),
     };
-    let mut client = RegistryClient::new(channel);
+    let mut client = link.registry().await?;
     let call = client.issue_tenant_certificate(request);
     let response = tokio::time::timeout(ISSUE_DEADLINE, call)
         .await
@@ -192,7 +197,6 @@ pub async fn issue(
     Ok(TenantCredential {
         not_before: verified.not_before(),
         serial: verified.serial().clone(),
-        issuer: *verified.issuer(),
         is_retired: false,
         credential,
     })
@@ -207,12 +211,7 @@ fn expected_id(platform: &TrustDomain, gateway: &GatewayName, tenant: &TenantSlu
 }
 
 /// Keeps a good certificate for each tenant in `wanted`, until its sender is gone.
-pub async fn keep(
-    credentials: Credentials,
-    channel: Channel,
-    link: Link,
-    mut wanted: watch::Receiver<Vec<TenantSlug>>,
-) {
+pub async fn keep(credentials: Credentials, link: Link, mut wanted: watch::Receiver<Vec<TenantSlug>>) {
     link.roots_known().await;
     let mut rng = StdRng::from_os_rng();
     let mut failures: HashMap<TenantSlug, (u32, BootTime)> = HashMap::new();
@@ -229,9 +228,9 @@ pub async fn keep(
         let mut issued = futures_util::stream::iter(due)
             .map(|tenant| {
                 // The newest: what is trusted may have changed since the session began.
-                let (channel, identity) = (channel.clone(), link.identity());
+                let link = link.clone();
                 async move {
-                    let outcome = issue(channel, &identity, &tenant).await;
+                    let outcome = issue(&link, &tenant).await;
                     (tenant, outcome)
                 }
             })

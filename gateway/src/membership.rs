@@ -113,27 +113,25 @@ impl Membership {
                 zone: self.config.zone.clone(),
                 trust_sequence: self.link.identity().trust_sequence(),
             };
-            let (session, snapshot) = Session::join(channel.clone(), hello, fence.clone()).await?;
-            Ok::<_, SessionError>((channel, session, snapshot, ends))
+            let (session, snapshot) = Session::join(channel, hello, fence.clone()).await?;
+            Ok::<_, SessionError>((session, snapshot, ends))
         };
-        let (channel, session, snapshot, ends) = tokio::select! {
+        let (session, snapshot, ends) = tokio::select! {
             () = self.stop.cancelled() => return Ok(End::Stopped),
             joined = join => joined?,
         };
 
         let mut tasks = JoinSet::new();
         let (wanted, wanted_tenants) = watch::channel(Vec::new());
-        let issuer = Issuer::new(channel.clone(), Arc::clone(&instance), fence.clone());
+        let issuer = Issuer::new(self.link.clone(), Arc::clone(&instance), fence.clone());
         tasks.spawn(credentials::keep(
             self.credentials.clone(),
-            channel.clone(),
             self.link.clone(),
             wanted_tenants,
         ));
         let (platform_trust, told) = watch::channel(PlatformTrust::default());
         tasks.spawn(own_identity::keep(
             self.link.clone(),
-            channel,
             self.credentials.clone(),
             told,
         ));

@@ -10,13 +10,11 @@ use std::time::{Duration, SystemTime};
 
 use picket_identity::bundle::IdentityBundle;
 use picket_identity::credential::{CredentialError, PrivateKey};
-use picket_proto::platform::v1::registry_client::RegistryClient;
-use picket_proto::platform::v1::{PlatformTrust, RenewGatewayRequest};
+use picket_proto::platform::v1::{GetAgentRequest, PlatformTrust, RenewGatewayRequest};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rustls_pki_types::CertificateDer;
 use tokio::sync::watch;
-use tonic::transport::Channel;
 
 use crate::backoff::Backoff;
 use crate::clock::{BootTime, unix_ms};
@@ -48,25 +46,23 @@ pub enum OwnIdentityError {
 }
 
 /// Keeps it good until the session ends, whose platform says by `told` what to trust.
-pub async fn keep(
-    link: Link,
-    channel: Channel,
-    credentials: Credentials,
-    mut told: watch::Receiver<PlatformTrust>,
-) {
+pub async fn keep(link: Link, credentials: Credentials, mut told: watch::Receiver<PlatformTrust>) {
     let Some(folder) = link.folder().map(Path::to_owned) else {
-        return keep_svid(link, told).await;
+        return keep_svid(link, credentials, told).await;
     };
     let mut renewal = Renewal::default();
     let mut files = Files::look(&folder);
     let mut rng = StdRng::from_os_rng();
     loop {
         if renewal.is_due(&link.identity(), BootTime::now()) {
-            match renew(&link, channel.clone()).await {
+            match renew(&link).await {
                 Ok(()) => {
                     renewal = Renewal::default();
+                    show(&link).await;
                     // The CA that has just signed is the active one.
-                    credentials.retire_all_but(link.identity().verified().issuer());
+                    if let Some(active) = link.identity().credential().chain().get(1) {
+                        credentials.retire_all_but(active);
+                    }
                 }
                 Err(error) => {
                     let retry_in = renewal.failed(&mut rng);
@@ -113,7 +109,7 @@ async fn settled(folder: &Path, mut found: Files) -> Files {
 }
 
 /// The same where the Workload API renews: takes up what comes from it, and what the platform says.
-async fn keep_svid(link: Link, mut told: watch::Receiver<PlatformTrust>) {
+async fn keep_svid(link: Link, credentials: Credentials, mut told: watch::Receiver<PlatformTrust>) {
     let Some(mut svids) = link.svids() else {
         return;
     };
@@ -123,7 +119,10 @@ async fn keep_svid(link: Link, mut told: watch::Receiver<PlatformTrust>) {
                 if changed.is_err() {
                     return;
                 }
-                link.learn(&told.borrow_and_update().clone());
+                if link.learn(&told.borrow_and_update().clone()) {
+                    // Which CA is the active one, no certificate of our own shows here.
+                    credentials.retire_all();
+                }
             }
             changed = svids.changed() => {
                 if changed.is_err() {
@@ -159,14 +158,24 @@ impl Renewal {
     }
 }
 
+/// Shows the new certificate to the platform, which counts it, and no more the one before, once it has seen it. What it
+/// answers doesn't matter.
+async fn show(link: &Link) {
+    let asked = async {
+        let mut registry = link.registry().await.ok()?;
+        registry.get_agent(GetAgentRequest::default()).await.ok()
+    };
+    let _ = tokio::time::timeout(DEADLINE, asked).await;
+}
+
 /// A certificate for a new key, and what to trust with it.
-async fn renew(link: &Link, channel: Channel) -> Result<(), OwnIdentityError> {
+async fn renew(link: &Link) -> Result<(), OwnIdentityError> {
     let identity = link.identity();
     let key = PrivateKey::generate()?;
     let request = RenewGatewayRequest {
         csr: key.csr(identity.gateway().as_str())?.into(),
     };
-    let mut client = RegistryClient::new(channel);
+    let mut client = link.registry().await?;
     let response = tokio::time::timeout(DEADLINE, client.renew_gateway(request))
         .await
         .map_err(|_| Unavailable::away(format!("no answer within {} s", DEADLINE.as_secs())))?

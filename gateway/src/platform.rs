@@ -6,14 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use picket_identity::Serial;
 use picket_identity::bundle::{self, BundleError, Identity, IdentityBundle};
-use picket_identity::connect::{self, DialError, DialLimits};
+use picket_identity::connect::{self, Connection, DialError, DialLimits};
 use picket_identity::credential::{Credential, PrivateKey};
 use picket_identity::name::GatewayName;
 use picket_identity::spiffe::{SpiffeId, TrustDomain};
 use picket_identity::tls::{ClientTls, gateway_dialling_platform};
 use picket_identity::verify::{self, Refusal, Serials, Verified, peer_alert};
+use picket_proto::platform::v1::registry_client::RegistryClient;
 use rustls_pki_types::{CertificateDer, UnixTime};
+use tokio::sync::Mutex;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
@@ -231,6 +234,8 @@ struct Inner {
     identity: ArcSwap<GatewayIdentity>,
     /// Where the identity comes from a Workload API.
     watched: Option<Watched>,
+    /// For questions to the registry, with the serial number of the own certificate that it was made with.
+    registry: Mutex<Option<(Serial, Connection)>>,
 }
 
 impl Link {
@@ -261,6 +266,7 @@ impl Link {
             config: config.clone(),
             identity: ArcSwap::from_pointee(identity),
             watched,
+            registry: Mutex::new(None),
         }))
     }
 
@@ -344,23 +350,46 @@ impl Link {
     /// As [`Link::dial`].
     pub async fn dial_until(&self) -> Result<(Channel, UnixTime), Unavailable> {
         let identity = self.identity();
+        let connection = self.connect(&identity).await?;
+        let ends = connection.verified.chain_not_after();
+        Ok((
+            connection.channel,
+            ends.min(identity.verified().chain_not_after()),
+        ))
+    }
+
+    /// For questions to the registry: one connection for all of them, made with the newest of the own certificates. A
+    /// session may go on for as long as the certificate that it began with is valid; what is asked beside it is asked with
+    /// the one that counts now.
+    ///
+    /// # Errors
+    /// The platform can't be reached, or one side doesn't accept the other.
+    pub async fn registry(&self) -> Result<RegistryClient<Channel>, Unavailable> {
+        let mut kept = self.0.registry.lock().await;
+        let identity = self.identity();
+        let serial = identity.verified().serial();
+        if let Some((made_with, connection)) = &*kept
+            && made_with == serial
+            && !connection.is_closed()
+        {
+            return Ok(RegistryClient::new(connection.channel.clone()));
+        }
+        let connection = self.connect(&identity).await?;
+        let client = RegistryClient::new(connection.channel.clone());
+        *kept = Some((serial.clone(), connection));
+        Ok(client)
+    }
+
+    async fn connect(&self, identity: &GatewayIdentity) -> Result<Connection, Unavailable> {
         let target = &self.0.config.platform;
         let connection = connect::connect(target, &identity.tls, &DialLimits::default()).await;
-        connection
-            .map(|connection| {
-                let theirs = connection.verified.chain_not_after();
-                (
-                    connection.channel,
-                    theirs.min(identity.verified().chain_not_after()),
-                )
-            })
-            .map_err(|error| match error {
-                DialError::Tls(refusal) => {
-                    Unavailable::Refused(format!("{target} isn't our platform: {refusal}"))
-                }
-                DialError::RefusedByPeer { alert } => Unavailable::Refused(not_accepted(alert)),
-                error => Unavailable::away(error.to_string()),
-            })
+        connection.map_err(|error| match error {
+            DialError::Tls(refusal) => {
+                Unavailable::Refused(format!("{target} isn't our platform: {refusal}"))
+            }
+            DialError::RefusedByPeer { alert } => Unavailable::Refused(not_accepted(alert)),
+            error => Unavailable::away(error.to_string()),
+        })
     }
 }
 

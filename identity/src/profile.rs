@@ -283,6 +283,11 @@ fn parse(der: &[u8]) -> Result<X509Certificate<'_>, ProfileError> {
     Ok(certificate)
 }
 
+/// From when to when any certificate is valid, whatever else it is.
+pub(crate) fn dates(der: &[u8]) -> Result<(UnixTime, UnixTime), ProfileError> {
+    validity(&parse(der)?, Duration::MAX)
+}
+
 fn serial(certificate: &X509Certificate<'_>) -> Result<Serial, ProfileError> {
     Serial::from_der_integer(certificate.raw_serial()).ok_or(ProfileError::Serial)
 }

@@ -21,6 +21,8 @@ mod refusal;
 mod trust;
 mod verified;
 
+#[doc(hidden)]
+pub use chain::path_alone;
 pub use recovery::{RECOVERY_WINDOW, RecoveryExpectation, verify_agent_for_recovery};
 pub use refusal::{Reason, Refusal, now, peer_alert, unix_millis};
 pub use trust::{IssuerId, PinnedCa, Trust, TrustError};

@@ -3,7 +3,8 @@
 //! - `setup`: the compiler target and the system packages, installed where that is possible, else named;
 //! - `guests`: checkers and the tests' guests, compiled to WebAssembly; `commands`: programs that are run as checkers;
 //! - `lint`: format, lints, dependencies;
-//! - `test`, `demo`, `bench`, `fuzz`: what their names say.
+//! - `test`, `demo`, `bench`, `fuzz`: what their names say; `limbo`: path building, beside x509-limbo's test vectors;
+//! - `mutants`: which test misses which step of verification.
 
 mod bench;
 mod cargo;
@@ -11,7 +12,9 @@ mod commands;
 mod demo;
 mod fuzz;
 mod guests;
+mod limbo;
 mod lint;
+mod mutants;
 mod programs;
 mod setup;
 mod test;
@@ -41,6 +44,10 @@ enum Command {
     Bench(bench::Arguments),
     /// Runs one fuzz target with libFuzzer
     Fuzz(fuzz::Arguments),
+    /// Compares path building with x509-limbo's test vectors
+    Limbo(limbo::Arguments),
+    /// Removes each step of verification in turn, and sees that a test fails
+    MutantsIdentity(mutants::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -64,5 +71,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Limbo(arguments) => limbo::run(&arguments),
+        Command::MutantsIdentity(arguments) => mutants::run(&arguments),
     }
 }

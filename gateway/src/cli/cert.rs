@@ -9,6 +9,7 @@ use super::exit::Failed;
 use super::output::{OutputArgs, columns};
 use crate::config::Config;
 use crate::platform::Link;
+use crate::upkeep::plan::renewal_at;
 
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
@@ -26,6 +27,9 @@ struct Shown {
     not_before_unix_s: u64,
     not_after_unix_s: u64,
     days_left: u64,
+    /// A running gateway renews it from then on.
+    renewal_unix_s: u64,
+    trust_sequence: u64,
 }
 
 pub(super) async fn show(args: &ShowArgs) -> Result<(), Failed> {
@@ -33,13 +37,16 @@ pub(super) async fn show(args: &ShowArgs) -> Result<(), Failed> {
     let identity = Link::open(&config).await?.identity();
     let leaf = identity.credential().leaf();
     let now = verify::now();
+    let (not_before, not_after) = (leaf.not_before.as_secs(), leaf.not_after.as_secs());
     let shown = Shown {
         spiffe_id: identity.credential().id().to_string(),
         common_name: leaf.common_name.clone(),
         serial: leaf.serial.to_string(),
-        not_before_unix_s: leaf.not_before.as_secs(),
-        not_after_unix_s: leaf.not_after.as_secs(),
-        days_left: leaf.not_after.as_secs().saturating_sub(now.as_secs()) / 86_400,
+        not_before_unix_s: not_before,
+        not_after_unix_s: not_after,
+        days_left: not_after.saturating_sub(now.as_secs()) / 86_400,
+        renewal_unix_s: renewal_at(not_before, not_after, 0),
+        trust_sequence: identity.trust_sequence(),
     };
     args.output.write(&shown, || {
         let not_before = date(shown.not_before_unix_s);
@@ -51,6 +58,8 @@ pub(super) async fn show(args: &ShowArgs) -> Result<(), Failed> {
             ["not before".to_owned(), not_before],
             ["not after".to_owned(), not_after],
             ["days left".to_owned(), shown.days_left.to_string()],
+            ["renewed from".to_owned(), date(shown.renewal_unix_s)],
+            ["trust sequence".to_owned(), shown.trust_sequence.to_string()],
         ])
     })
 }

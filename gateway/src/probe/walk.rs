@@ -7,12 +7,10 @@ use std::time::Duration;
 use picket_identity::connect::{DialLimits, connect, connect_for_enrollment};
 use picket_identity::tls::{EnrollmentTls, gateway_recovering_agent};
 use picket_identity::verify::{Reason, RecoveryExpectation};
-use picket_proto::platform::v1::registry_client::RegistryClient;
 use picket_proto::platform::v1::{GetAgentRequest, GetAgentResponse, PlatformTrust};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
-use tonic::transport::Channel;
 
 use super::{Draft, ProbeReport, StepName};
 use crate::assignment::{AgentKey, Assigned, Cursor, TenantTrust, Work};
@@ -34,14 +32,13 @@ const TOLERATED_SKEW_MS: u64 = 5_000;
 /// # Errors
 /// The platform can't be asked, knows no such agent, or gives this gateway no certificate for its tenant.
 pub async fn probe(link: &Link, key: &AgentKey) -> Result<ProbeReport, IssueError> {
-    let channel = link.dial().await?;
-    let registered = registered(channel.clone(), key).await?;
+    let registered = registered(link, key).await?;
     // Without a session nobody else says them where the identity comes from a Workload API.
     link.learn(&PlatformTrust {
         roots: registered.roots.clone(),
         ..PlatformTrust::default()
     });
-    let credential = credentials::issue(channel, &link.identity(), &key.tenant).await?;
+    let credential = credentials::issue(link, &key.tenant).await?;
     let assigned = assigned(key, registered)?;
     let mut draft = Draft::new();
     if let Err(failure) = walk(&assigned, &credential, &mut draft).await {
@@ -59,12 +56,12 @@ pub async fn probe(link: &Link, key: &AgentKey) -> Result<ProbeReport, IssueErro
     Ok(draft.finish(key.to_string(), assigned.endpoint))
 }
 
-async fn registered(channel: Channel, key: &AgentKey) -> Result<GetAgentResponse, Unavailable> {
+async fn registered(link: &Link, key: &AgentKey) -> Result<GetAgentResponse, Unavailable> {
     let request = GetAgentRequest {
         tenant: key.tenant.to_string(),
         agent: key.agent.to_string(),
     };
-    let mut client = RegistryClient::new(channel);
+    let mut client = link.registry().await?;
     let answer = timeout(STEP_DEADLINE, client.get_agent(request)).await;
     let answer = answer.map_err(|_| Unavailable::away("GetAgent: no answer"))?;
     Ok(answer

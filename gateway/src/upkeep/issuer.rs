@@ -17,6 +17,7 @@ use super::{Attempt, Cause, Step, Trouble};
 use crate::assignment::Assigned;
 use crate::clock::BootTime;
 use crate::lease::Fence;
+use crate::platform::Link;
 
 const DEADLINE: Duration = Duration::from_secs(15);
 
@@ -27,7 +28,7 @@ const IN_FLIGHT: usize = 32;
 /// The platform, as the owner of agents sees it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Issuer {
-    channel: Channel,
+    link: Link,
     instance: Arc<str>,
     fence: Fence,
     enrolments: Arc<Semaphore>,
@@ -36,9 +37,9 @@ pub struct Issuer {
 
 impl Issuer {
     /// Asks in the name of a session's instance, while its fence is up.
-    pub fn new(channel: Channel, instance: Arc<str>, fence: Fence) -> Self {
+    pub fn new(link: Link, instance: Arc<str>, fence: Fence) -> Self {
         Self {
-            channel,
+            link,
             instance,
             fence,
             enrolments: Arc::new(Semaphore::new(IN_FLIGHT)),
@@ -75,8 +76,8 @@ impl Issuer {
             signature: proof.signature,
             channel_binding: binding.as_bytes().to_vec().into(),
         };
-        let mut client = RegistryClient::new(self.channel.clone());
-        self.ask(attempt, client.enroll_agent(request)).await
+        let ask = |mut client: RegistryClient<Channel>| async move { client.enroll_agent(request).await };
+        self.ask(attempt, ask).await
     }
 
     /// An agent's next certificate. `presented` is the serial number by which this gateway verified the agent.
@@ -99,15 +100,18 @@ impl Issuer {
             presented_serial: presented.to_string(),
             recovery,
         };
-        let mut client = RegistryClient::new(self.channel.clone());
-        self.ask(attempt, client.renew_agent(request)).await
+        let ask = |mut client: RegistryClient<Channel>| async move { client.renew_agent(request).await };
+        self.ask(attempt, ask).await
     }
 
-    async fn ask(
+    async fn ask<Call>(
         &self,
         attempt: &Attempt,
-        call: impl Future<Output = Result<Response<IssueAgentCertificateResponse>, Status>>,
-    ) -> Result<IssuedCertificate, Trouble> {
+        call: impl FnOnce(RegistryClient<Channel>) -> Call,
+    ) -> Result<IssuedCertificate, Trouble>
+    where
+        Call: Future<Output = Result<Response<IssueAgentCertificateResponse>, Status>>,
+    {
         let trouble = |cause, detail: String| Trouble::new(Step::Issue, cause, detail);
         // The last look at the fence before anything is asked in this gateway's name.
         if !self.fence.may_act(BootTime::now()) {
@@ -115,7 +119,9 @@ impl Issuer {
             return Err(trouble(Cause::NotOwner, detail.to_owned()));
         }
         attempt.begins_to_issue();
-        let response = tokio::time::timeout(DEADLINE, call)
+        let client = self.link.registry().await;
+        let client = client.map_err(|error| trouble(Cause::Unavailable, error.to_string()))?;
+        let response = tokio::time::timeout(DEADLINE, call(client))
             .await
             .map_err(|_| {
                 let detail = format!("the platform gave no answer within {} s", DEADLINE.as_secs());

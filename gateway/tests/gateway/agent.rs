@@ -71,6 +71,8 @@ pub(crate) struct Behaviour {
     pub(crate) trust_sequence: u64,
     /// It takes no trust statement.
     pub(crate) refuses_trust: bool,
+    /// It says that it has installed another certificate than the one that it was given.
+    pub(crate) misnames_certificates: bool,
     /// It waits so long before it says that it has installed a certificate, which it shows already.
     pub(crate) installs_slowly: Duration,
 }
@@ -100,6 +102,7 @@ impl FakeAgent {
             clock_ahead_ms: 0,
             trust_sequence: 1,
             refuses_trust: false,
+            misnames_certificates: false,
             installs_slowly: Duration::ZERO,
         };
         let state = Arc::new(State {
@@ -351,9 +354,12 @@ impl State {
             identity.credential = credential;
             self.publish.get().unwrap().send_replace(Arc::new(identity.tls()));
         }
-        let slowly = self.behaviour.lock().unwrap().installs_slowly;
-        tokio::time::sleep(slowly).await;
+        let behaviour = self.behaviour.lock().unwrap().clone();
+        tokio::time::sleep(behaviour.installs_slowly).await;
         self.seen.lock().unwrap().installed.push(serial.clone());
+        if behaviour.misnames_certificates {
+            return "0badcafe".to_owned();
+        }
         serial
     }
 

@@ -85,6 +85,7 @@ async fn init_enroll_run_probe_and_stop() {
     let shown = ok(gateway(folder), &["cert", "show", "-o", "json"]).await;
     let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
     assert_eq!(shown["spiffe_id"], "spiffe://picket.example/gateway/gw-1");
+    assert!(shown["renewal_unix_s"].as_u64() < shown["not_after_unix_s"].as_u64());
 
     let mut config = std::fs::read_to_string(folder.join("gateway.toml")).unwrap();
     config.push_str("[metrics]\nlisten = \"127.0.0.1:0\"\n");

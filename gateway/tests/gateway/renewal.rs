@@ -82,9 +82,6 @@ async fn renewals_under_load_cost_no_poll_and_no_result() {
     let stage = Stage::set().await;
     let agent = enrolled(&stage, days(0), 1).await;
     agent.behave(|agent| agent.installs_slowly = Duration::from_millis(400));
-    stage
-        .platform
-        .behave(|platform| platform.word_takes = Duration::from_millis(150));
     let registration = AssignedAgent {
         interval_ms: 100,
         ..registration(&stage, &agent)
@@ -99,6 +96,9 @@ async fn renewals_under_load_cost_no_poll_and_no_result() {
             ..registration.clone()
         };
         let polls = agent.seen(|seen| seen.pulls.len());
+        // The registry's word comes before the agent is done in one round, and after that in the next.
+        let word_takes = Duration::from_millis(if round % 2 == 0 { 150 } else { 1_500 });
+        stage.platform.behave(|platform| platform.word_takes = word_takes);
         stage.tell(wanted).await;
         wait::until_true("a renewal", || {
             agent.behave(|agent| agent.results += 1);
@@ -146,6 +146,69 @@ async fn renewals_under_load_cost_no_poll_and_no_result() {
     );
     assert_eq!(stage.states("berlin-1"), [Reachability::Reachable]);
     assert!(metric("picket_gateway_connections_cut_total").is_empty());
+    gateway.stop().await;
+}
+
+/// A renewal that begins and ends while a poll is in flight leaves it alone; the new certificate is seen after it.
+#[tokio::test]
+async fn a_poll_in_flight_outlives_a_renewal() {
+    let stage = Stage::set().await;
+    let agent = with_a_poll_in_flight(&stage).await;
+    let gateway = stage.gateway().await;
+    // The agent answers as far as the gateway knows only once a poll has ended.
+    stage.platform.hold(false);
+    stage.claimed("berlin-1", Reachability::Reachable).await;
+    stage.platform.hold(true);
+    agent.behave(|agent| agent.results = 4);
+    wait::until_true("another batch on its way", || {
+        stage.platform.seen(|seen| seen.submits.len() == 2)
+    })
+    .await;
+    let pulls = agent.seen(|seen| seen.pulls.len());
+    let wanted = AssignedAgent {
+        renew: true,
+        ..registration(&stage, &agent)
+    };
+    stage.tell(wanted).await;
+    wait::until_true("a renewal", || agent.seen(|seen| seen.installed.len() == 1)).await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!(
+        agent.seen(|seen| (seen.describes, seen.pulls.len(), seen.open_pulls)),
+        (1, pulls, 1),
+        "the same poll, over the same connection"
+    );
+    stage.platform.hold(false);
+    wait::until_true("the acknowledgement", || {
+        agent.seen(|seen| seen.acknowledged.last() == Some(&4))
+    })
+    .await;
+    let serials = stage.authority.serials("acme", "berlin-1");
+    shows(&stage, &serials[1]).await;
+    assert_eq!(agent.seen(|seen| seen.describes), 2);
+    assert_eq!(
+        stage.platform.seen(|seen| seen.submits.len()),
+        2,
+        "nothing came twice"
+    );
+    assert_eq!(stage.states("berlin-1"), [Reachability::Reachable]);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn an_agent_that_says_it_installed_another_certificate_is_reported() {
+    telemetry::recorder();
+    let stage = Stage::set().await;
+    let agent = enrolled(&stage, days(20), 0).await;
+    agent.behave(|agent| agent.misnames_certificates = true);
+    stage.register(registration(&stage, &agent));
+    let gateway = stage.gateway().await;
+    wait::until_true("the report", || {
+        metric("picket_gateway_agent_upkeep_total")
+            .iter()
+            .any(|line| line.contains("renewal") && line.contains("\"protocol\""))
+    })
+    .await;
+    assert_eq!(stage.states("berlin-1"), [Reachability::Reachable]);
     gateway.stop().await;
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
-use crate::profile::{Leaf, SigningCertificate};
+use crate::profile::{self, Leaf, SigningCertificate};
 use crate::spiffe::{SpiffeId, TrustDomain};
 
 use super::verified::{Facts, Vouching};
@@ -240,13 +240,59 @@ fn build<'p>(
         1 => Ok(()),
         _ => Err(webpki::Error::UnknownIssuer),
     };
-    leaf.verify_for_usage(
-        SIGNATURES,
+    paths(
+        leaf,
         anchors,
         offered,
         now,
         KeyUsage::client_auth(),
-        None,
-        Some(&has_the_shape),
+        &has_the_shape,
     )
+}
+
+fn paths<'p>(
+    leaf: &'p EndEntityCert<'p>,
+    anchors: &'p [TrustAnchor<'p>],
+    offered: &'p [CertificateDer<'p>],
+    now: UnixTime,
+    usage: KeyUsage,
+    accepts: &dyn Fn(&VerifiedPath<'_>) -> Result<(), webpki::Error>,
+) -> Result<VerifiedPath<'p>, webpki::Error> {
+    leaf.verify_for_usage(SIGNATURES, anchors, offered, now, usage, None, Some(accepts))
+}
+
+/// How many CAs stand between a leaf and a root, by the path building of the verifier alone: without its profile, its shape,
+/// the identity and the serial number. For comparing it with others'; it proves nothing about anybody, and gives no
+/// [`Verified`].
+///
+/// # Errors
+/// Why there is no path.
+#[doc(hidden)]
+pub fn path_alone(
+    leaf: &CertificateDer<'_>,
+    roots: &[CertificateDer<'_>],
+    offered: &[CertificateDer<'_>],
+    now: UnixTime,
+    is_for_a_server: bool,
+) -> Result<usize, String> {
+    let is_valid = |root: &&CertificateDer<'_>| {
+        profile::dates(root).is_ok_and(|(not_before, not_after)| not_before <= now && now <= not_after)
+    };
+    let anchors: Vec<_> = roots
+        .iter()
+        .filter(is_valid)
+        .filter_map(|root| webpki::anchor_from_trusted_cert(root).ok())
+        .collect();
+    if anchors.is_empty() {
+        return Err("no root that is valid now".to_owned());
+    }
+    let usage = if is_for_a_server {
+        KeyUsage::server_auth()
+    } else {
+        KeyUsage::client_auth()
+    };
+    let end_entity = EndEntityCert::try_from(leaf).map_err(|error| error.to_string())?;
+    let path = paths(&end_entity, &anchors, offered, now, usage, &|_| Ok(()));
+    path.map(|path| path.intermediate_certificates().count())
+        .map_err(|error| error.to_string())
 }

@@ -18,7 +18,7 @@ use crate::wire::{
 
 /// Connects as somebody who isn't us, asks for something, and reads all there is: in TLS 1.3 a client learns of its
 /// refusal no earlier.
-async fn read_all(server: &Server, config: rustls::ClientConfig) -> std::io::Result<Vec<u8>> {
+pub(crate) async fn read_all(server: &Server, config: rustls::ClientConfig) -> std::io::Result<Vec<u8>> {
     let tcp = TcpStream::connect(server.address).await?;
     let talk = async {
         let mut stream = TlsConnector::from(Arc::new(config))

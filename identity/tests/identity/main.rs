@@ -9,13 +9,16 @@
 mod agent_faces;
 mod awaiting;
 mod bundle_faces;
+mod chains;
 mod enrollment;
 mod folder;
 mod forge;
+mod forms;
 mod gateway_faces;
 mod handshake;
 mod live;
 mod recovery;
+mod refusals;
 mod roots;
 mod shapes;
 mod tags;

@@ -346,6 +346,8 @@ impl Authority {
             gateway: gateway.clone(),
             tenant: tenant.clone(),
         };
+        // Those that it had for this tenant are no more what it goes by: a CA that issued them needn't wait for their end.
+        store::certificates::supersede_for_tenant(&mut write, gateway.as_str(), tenant.as_str(), now).await?;
         let record = Record {
             issuer_ca: ca.id,
             subject_kind: "gateway",

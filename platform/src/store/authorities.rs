@@ -25,6 +25,8 @@ row! {
         issuer: Option<i64>,
         /// The sequence of the trust from which on it is trusted.
         trusted_from: i64,
+        /// When it was made.
+        created_at: UnixMs,
         /// When it came into its state.
         changed_at: UnixMs,
     }
@@ -33,7 +35,8 @@ row! {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, kind, tenant, certificate, key_ref, state, not_after_at, issuer, trusted_from, changed_at FROM ca ",
+            "SELECT id, kind, tenant, certificate, key_ref, state, not_after_at, issuer, trusted_from, created_at, \
+             changed_at FROM ca ",
             $rest
         )
     };

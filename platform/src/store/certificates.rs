@@ -307,6 +307,29 @@ pub async fn revoke(
     Ok(rows.into_iter().map(|(serial,)| serial).collect())
 }
 
+/// A gateway gets another certificate for one tenant's agents: those before it are superseded. Agents take them until they
+/// end, unless the gateway is revoked.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn supersede_for_tenant(
+    connection: &mut Connection,
+    gateway: &str,
+    tenant: &str,
+    now: UnixMs,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE certificate SET state = 'superseded', superseded_at = $3 WHERE subject_kind = 'gateway' \
+         AND tenant = $2 AND subject = $1 AND state = 'current'",
+    )
+    .bind(gateway)
+    .bind(tenant)
+    .bind(now)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Revokes the certificates with which a gateway may still dial tenants' agents. Returns how many.
 ///
 /// # Errors

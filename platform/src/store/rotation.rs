@@ -31,6 +31,26 @@ pub async fn agents_behind(
     .await?)
 }
 
+/// Agents that may still enrol by a file from before `before`: as (tenant, name). What the file says is what they trust.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn files_behind(
+    connection: &mut Connection,
+    before: UnixMs,
+    now: UnixMs,
+) -> Result<Vec<(String, String)>> {
+    Ok(sqlx::query_as(
+        "SELECT tenant, agent FROM activation WHERE state = 'waiting' AND created_at < $1 AND expires_at > $2 \
+         ORDER BY tenant, agent LIMIT $3",
+    )
+    .bind(before)
+    .bind(now)
+    .bind(MAX_NAMES)
+    .fetch_all(connection)
+    .await?)
+}
+
 /// Gateways that weren't turned away, have a certificate, and go by an older trust than `sequence`. With `live`, only those
 /// that have a lease: another one learns of everything when it joins.
 ///

@@ -144,6 +144,24 @@ async fn the_gateway_ca_waits_for_a_suspended_tenants_agents_too() {
 }
 
 #[tokio::test]
+async fn an_enrolment_file_from_before_is_waited_for_until_it_has_ended() {
+    let bench = Bench::new().await;
+    bench.site.register("acme", "late", false).await;
+    bench.site.clock.advance(1_000);
+    bench.prepare(&Role::Gateway).await;
+    bench.site.register("acme", "later", false).await;
+    bench.agent_catches_up().await;
+    bench.round().await;
+    assert_eq!(
+        bench.waits_for("gateway", "prepared").await,
+        "1 to learn of it: acme/late (by its enrolment file)"
+    );
+    bench.site.clock.advance(24 * 3_600_000);
+    bench.round().await;
+    assert_eq!(bench.states("gateway").await, ["active", "active"]);
+}
+
+#[tokio::test]
 async fn a_retiring_gateway_ca_waits_for_the_gateways() {
     let bench = Bench::new().await;
     bench.prepare(&Role::Gateway).await;

@@ -169,6 +169,34 @@ fn the_environment_may_give_the_encryption_key_and_then_no_file_is_made() {
 }
 
 #[test]
+fn a_systemd_credential_may_give_the_encryption_key() {
+    let (data, config) = installed();
+    let credentials = data.outer.path().join("credentials");
+    std::fs::create_dir(&credentials).unwrap();
+    let file = data.outer.path().join("picket-ca-key/ca.key");
+    std::fs::rename(file, credentials.join("picket-ca-key")).unwrap();
+    let text = std::fs::read_to_string(&config).unwrap();
+    let end = text.find("\n[keys]").unwrap();
+    std::fs::write(&config, &text[..end]).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_platform"))
+        .args(["tenant", "add", "acme", "--config", &config])
+        .env_remove("PICKET_CA_KEY")
+        .env("CREDENTIALS_DIRECTORY", &credentials)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    fails(
+        &["tenant", "add", "globex", "--config", &config],
+        78,
+        "systemd credential",
+    );
+}
+
+#[test]
 fn a_lost_encryption_key_is_a_sentence_with_exit_code_78() {
     let (data, config) = installed();
     std::fs::remove_file(data.outer.path().join("picket-ca-key/ca.key")).unwrap();

@@ -79,7 +79,6 @@ async fn a_gateway_is_told_what_to_trust_at_first_and_whenever_it_changes() {
     let second = session.trust().await;
     assert_eq!(second.sequence, first.sequence + 1);
     assert_eq!(second.roots, first.roots);
-    // What it says of itself is kept.
     platform.running.shutdown().await;
 }
 
@@ -129,6 +128,30 @@ async fn a_revoked_gateways_session_and_connection_end_and_it_never_comes_back()
         assert!(served(&again).await.is_err());
     }
     served(&other).await.unwrap();
+    platform.running.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replaced_gateways_session_ends_so_that_its_successor_can_join() {
+    let platform = Platform::new().await;
+    let connection = platform.gateway("gw-1").await;
+    let mut session = Session::open(&connection, "old").await;
+    session.trust().await;
+    let csr = key().csr("x").unwrap();
+    let authority = &platform.site.services.authority;
+    authority
+        .add_gateway(&"gw-1".parse().unwrap(), &csr, true, "test")
+        .await
+        .unwrap();
+    let told = async {
+        loop {
+            if let Told::Goodbye(goodbye) = session.next().await {
+                return goodbye.reason;
+            }
+        }
+    };
+    let reason = tokio::time::timeout(DEADLINE, told).await.unwrap();
+    assert!(reason.contains("revoked"), "{reason}");
     platform.running.shutdown().await;
 }
 

@@ -113,9 +113,11 @@ async fn openssl_s_server_in_an_agents_place() -> anyhow::Result<()> {
     let globex = installation.steal("tenant", Some("globex"))?;
     let forged = globex.forge("spiffe://globex.picket.test/agent/edge", "edge.globex", |_| {})?;
     let (certificate, key) = files(installation.folder(), "server", &forged)?;
+    let ca = installation.folder().join("server-ca.pem");
+    std::fs::write(&ca, picket_identity::pem::certificates(&forged.chain[1..]))?;
     let mut server = Command::new("openssl")
         .args(["s_server", "-accept", &port.to_string(), "-alpn", "h2", "-quiet"])
-        .args(["-cert", path(&certificate)?, "-cert_chain", path(&certificate)?])
+        .args(["-cert", path(&certificate)?, "-cert_chain", path(&ca)?])
         .args(["-key", path(&key)?, "-Verify", "2"])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

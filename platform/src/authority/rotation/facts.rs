@@ -49,11 +49,11 @@ pub(super) async fn read(
     };
     match (state, successor) {
         (State::Prepared, _) => {
-            facts.behind = behind(connection, ca, ca.trusted_from, now).await?;
+            facts.behind = behind(connection, ca, now).await?;
             facts.blocked = blocked(ca, all, has_key);
         }
         (State::Retiring, Some(successor)) => {
-            facts.behind = behind(connection, ca, successor.trusted_from, now).await?;
+            facts.behind = behind(connection, successor, now).await?;
             facts.holders = holders(connection, ca, all, now).await?;
         }
         _ => {}
@@ -61,14 +61,10 @@ pub(super) async fn read(
     Ok(facts)
 }
 
-/// Who has to know an authority like this one, and goes by a trust from before it.
-async fn behind(
-    connection: &mut Connection,
-    like: &Ca,
-    sequence: i64,
-    now: UnixMs,
-) -> Result<Vec<String>, AuthorityError> {
-    let (agents, gateways, only_live) = match like.kind.as_str() {
+/// Who has to know an authority, and goes by a trust from before it.
+async fn behind(connection: &mut Connection, ca: &Ca, now: UnixMs) -> Result<Vec<String>, AuthorityError> {
+    let sequence = ca.trusted_from;
+    let (agents, gateways, only_live) = match ca.kind.as_str() {
         // Gateways verify agents; one that isn't there learns of it when it joins.
         "tenant" => (false, true, true),
         "gateway" => (true, false, false),
@@ -83,6 +79,9 @@ async fn behind(
                 .into_iter()
                 .map(|(tenant, agent)| format!("{tenant}/{agent}")),
         );
+        let files = store::rotation::files_behind(connection, ca.created_at, now).await?;
+        let named = |(tenant, agent): (String, String)| format!("{tenant}/{agent} (by its enrolment file)");
+        names.extend(files.into_iter().map(named));
     }
     if gateways {
         let behind = store::rotation::gateways_behind(connection, sequence, only_live, now).await?;
