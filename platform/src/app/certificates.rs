@@ -160,5 +160,5 @@ async fn changed(svids: &mut Option<watch::Receiver<Option<Arc<Svid>>>>) {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
