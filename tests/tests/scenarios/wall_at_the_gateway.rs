@@ -272,7 +272,7 @@ const CASES: &[Case] = &[
     }),
     case("a-ca-as-leaf", "bad_profile", |loot, victim| {
         victim.by_its_ca(loot, |leaf| {
-            leaf.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)
+            leaf.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         })
     }),
     case("unknown-and-critical", "bad_profile", |loot, victim| {
