@@ -219,7 +219,10 @@ fn refuses_an_authority_that_is_not_in_the_bundle() {
     // The same names, another key.
     let rogue = Signer::root(spire.now, |_| {});
     let leaf = rogue.svid(spire.now, GATEWAY, |_| {});
-    assert_eq!(reason(spire.gateway(&[leaf.clone()])), Some(Reason::UnknownCa));
+    assert_eq!(
+        reason(spire.gateway(std::slice::from_ref(&leaf))),
+        Some(Reason::UnknownCa)
+    );
     // Nor does it help to send it along.
     assert_eq!(
         reason(spire.gateway(&[leaf, rogue.der.clone()])),
