@@ -10,7 +10,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::config::Config;
 use crate::membership::Membership;
-use crate::platform::{IdentityError, Link};
+use crate::platform::{IdentityError, Link, Watched};
 use crate::telemetry;
 
 mod metrics;
@@ -51,7 +51,7 @@ impl App {
     /// # Errors
     /// The identity folder isn't usable, or a port can't be opened.
     pub async fn start(config: Config) -> Result<Running, StartError> {
-        let link = Link::load(&config)?;
+        let opening = Opening::begin(&config)?;
         let stop = CancellationToken::new();
         let mut addresses = Addresses::default();
         if let Some(address) = config.metrics {
@@ -62,13 +62,47 @@ impl App {
             tokio::spawn(metrics::upkeep(telemetry::recorder(), stop.clone()));
         }
         let (joined, watch_joined) = watch::channel(false);
-        let membership = Membership::new(config, link, joined, stop.clone());
+        let membership = opening.then(config, joined, stop.clone());
         Ok(Running {
             addresses,
             joined: watch_joined,
             stop: stop.drop_guard(),
-            membership: tokio::spawn(membership.run()),
+            membership: tokio::spawn(membership),
         })
+    }
+}
+
+/// The way to the platform, as far as it is there at the start.
+enum Opening {
+    /// The identity is in a folder, and good.
+    Open(Link),
+    /// It comes from a Workload API, sooner or later: a gateway may be up before its SPIRE agent.
+    Awaited(Watched),
+}
+
+impl Opening {
+    fn begin(config: &Config) -> Result<Self, IdentityError> {
+        match Watched::start(config) {
+            Some(watched) => Ok(Self::Awaited(watched)),
+            None => Link::load(config).map(Self::Open),
+        }
+    }
+
+    async fn then(self, config: Config, joined: watch::Sender<bool>, stop: CancellationToken) {
+        let link = match self {
+            Self::Open(link) => link,
+            Self::Awaited(watched) => {
+                let svid = tokio::select! {
+                    () = stop.cancelled() => return,
+                    svid = watched.first() => svid,
+                };
+                match Link::by_workload_api(&config, watched, svid) {
+                    Ok(link) => link,
+                    Err(error) => return telemetry::identity_not_reloaded(&error),
+                }
+            }
+        };
+        Membership::new(config, link, joined, stop).run().await;
     }
 }
 

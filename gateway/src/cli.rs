@@ -109,7 +109,7 @@ async fn dispatch(command: Command) -> Result<(), Failed> {
         Command::Enroll(args) => enroll::enroll(&args),
         Command::Run(args) => run::run(args).await,
         Command::Probe(args) => probe::probe(args).await,
-        Command::Cert(CertCommand::Show(args)) => cert::show(&args),
+        Command::Cert(CertCommand::Show(args)) => cert::show(&args).await,
         Command::Identity(command) => identity::run(&command),
     }
 }

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use miette::{Diagnostic, LabeledSpan, NamedSource};
 use picket_identity::name::GatewayName;
-use picket_identity::spiffe::TrustDomain;
-use toml::de::DeTable;
+use picket_identity::spiffe::{SpiffeId, TrustDomain};
+use picket_workload::Socket;
+use toml::de::{DeTable, DeValue};
 
 use self::section::{Section, text, unsigned};
 
@@ -20,8 +21,8 @@ pub struct Config {
     pub name: GatewayName,
     /// The platform's address, `host:port`.
     pub platform: String,
-    /// The folder of its key, certificate and anchors.
-    pub identity_dir: PathBuf,
+    /// Where its key and certificate come from.
+    pub identity: IdentitySource,
     /// Where given, the trust domain that its certificate must be in.
     pub trust_domain: Option<TrustDomain>,
     /// Where it stands, for the platform's planner; empty where that doesn't matter.
@@ -32,6 +33,30 @@ pub struct Config {
     pub limits: Limits,
     /// Where `/metrics` is served, a loopback address; not at all where absent.
     pub metrics: Option<SocketAddr>,
+}
+
+/// Where a gateway's key and certificate come from, and what it trusts the platform by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IdentitySource {
+    /// A folder, filled by `gateway enroll` and by renewals.
+    Folder(PathBuf),
+    /// The socket of a Workload API. Nothing of it is written to a disk.
+    WorkloadApi {
+        /// Where it is.
+        socket: Socket,
+        /// Who this gateway has to be there.
+        id: SpiffeId,
+    },
+}
+
+impl IdentitySource {
+    /// The folder, where it is one.
+    pub fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Folder(folder) => Some(folder),
+            Self::WorkloadApi { .. } => None,
+        }
+    }
 }
 
 /// Caps on what a gateway does at once.
@@ -122,6 +147,7 @@ const KEYS: &[&str] = &[
     "name",
     "platform",
     "identity_dir",
+    "identity",
     "trust_domain",
     "zone",
     "weight",
@@ -189,10 +215,32 @@ fn read(table: &DeTable<'_>, folder: &Path, problems: &mut Vec<Problem>) -> Opti
     let mut root = Section::root(table, KEYS, problems);
     let name = root.required("name", |value| text(value)?.parse().map_err(|e| format!("{e}")));
     let platform = root.required("platform", |value| host_and_port(text(value)?));
-    let identity_dir = root.required("identity_dir", |value| Ok(folder.join(text(value)?)));
-    let trust_domain = root.optional("trust_domain", |value| {
-        text(value)?.parse().map_err(|e| format!("{e}"))
-    });
+    let mut identity = root.table("identity", &["workload_api"]);
+    let by_workload_api = identity.is_present();
+    let socket: Option<Socket> = if by_workload_api {
+        identity.required("workload_api", |value| {
+            text(value)?.parse().map_err(|e| format!("{e}"))
+        })
+    } else {
+        None
+    };
+    let identity_dir = if by_workload_api {
+        // Which of the two would be in force, nobody should have to guess.
+        root.optional("identity_dir", |_| {
+            Err::<PathBuf, _>(
+                "key and certificate come from [identity] workload_api; leave one of the two out".to_owned(),
+            )
+        })
+    } else {
+        root.required("identity_dir", |value| Ok(folder.join(text(value)?)))
+    };
+    let read_domain = |value: &DeValue<'_>| text(value)?.parse().map_err(|e| format!("{e}"));
+    let trust_domain: Option<TrustDomain> = if by_workload_api {
+        // No bundle of the platform's says it.
+        root.required("trust_domain", read_domain)
+    } else {
+        root.optional("trust_domain", read_domain)
+    };
     let zone = root.optional("zone", |value| Ok(text(value)?.to_owned()));
     let weight = root.optional("weight", |value| unsigned(value, 1, 1000));
 
@@ -208,10 +256,22 @@ fn read(table: &DeTable<'_>, folder: &Path, problems: &mut Vec<Problem>) -> Opti
     } else {
         None
     };
+    let name: GatewayName = name?;
+    let identity = if by_workload_api {
+        IdentitySource::WorkloadApi {
+            socket: socket?,
+            id: SpiffeId::Gateway {
+                platform: trust_domain.clone()?,
+                gateway: name.clone(),
+            },
+        }
+    } else {
+        IdentitySource::Folder(identity_dir?)
+    };
     Some(Config {
-        name: name?,
+        name,
         platform: platform?,
-        identity_dir: identity_dir?,
+        identity,
         trust_domain,
         zone: zone.unwrap_or_default(),
         weight: weight.unwrap_or(1),

@@ -119,6 +119,11 @@ impl Credentials {
             .is_none_or(|credential| credential.is_retired || credential.is_past_half_life(verify::now()))
     }
 
+    /// Has every certificate replaced. Until then each is good as it was.
+    pub fn retire_all(&self) {
+        self.retire_all_but(&CertificateDer::from_slice(&[]));
+    }
+
     /// Has every certificate replaced that isn't by the CA with exactly this certificate: another root may have certified the
     /// same key anew. Until then each is good as it was.
     pub fn retire_all_but(&self, active: &CertificateDer<'_>) {
@@ -184,7 +189,7 @@ pub async fn issue(link: &Link, tenant: &TenantSlug) -> Result<TenantCredential,
     let expectation = GatewayExpectation {
         platform: identity.platform().clone(),
         tenant: tenant.clone(),
-        trust: Trust::with_roots(identity.trust().roots().to_vec(), [issuer])?,
+        trust: Trust::with_roots(identity.roots(), [issuer])?,
         serials: Serials::default(),
         not_before: now,
     };
@@ -207,6 +212,7 @@ fn expected_id(platform: &TrustDomain, gateway: &GatewayName, tenant: &TenantSlu
 
 /// Keeps a good certificate for each tenant in `wanted`, until its sender is gone.
 pub async fn keep(credentials: Credentials, link: Link, mut wanted: watch::Receiver<Vec<TenantSlug>>) {
+    link.roots_known().await;
     let mut rng = StdRng::from_os_rng();
     let mut failures: HashMap<TenantSlug, (u32, BootTime)> = HashMap::new();
     loop {

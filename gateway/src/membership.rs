@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use picket_identity::name::TenantSlug;
+use picket_identity::verify::{self, UnixTime};
 use picket_proto::platform::v1::{
     Assignment as AssignmentMessage, Heartbeat, Hello, PlatformTrust, ReachabilityClaims,
 };
@@ -37,6 +38,12 @@ const REJOIN: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_
 
 /// Polls in flight may end within this time at shutdown; an agent that is slower keeps its results for the next gateway.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How often to look whether a session's connection is about to end.
+const LOOK_AT_THE_CLOCK: Duration = Duration::from_secs(1);
+
+/// In seconds. A session that has less left ends with its connection.
+const SHORTEST_SESSION: u64 = 5;
 
 /// How long the platform has to end its side of the session at shutdown.
 const LEAVE_DEADLINE: Duration = Duration::from_secs(1);
@@ -75,8 +82,13 @@ impl Membership {
             if self.joined.send_replace(false) {
                 failures = 0;
             }
-            let Err(error) = outcome else {
-                return telemetry::session_closed();
+            let error = match outcome {
+                Ok(End::Stopped) => return telemetry::session_closed(),
+                Ok(End::Moved) => {
+                    telemetry::session_moved();
+                    continue;
+                }
+                Err(error) => error,
             };
             failures = failures.saturating_add(1);
             let retry_in = REJOIN.delay(failures, &mut rng);
@@ -88,13 +100,12 @@ impl Membership {
         }
     }
 
-    /// Returns without an error where it was stopped.
-    async fn one_session(&self) -> Result<(), SessionError> {
+    async fn one_session(&self) -> Result<End, SessionError> {
         self.link.reload_identity();
         let instance: Arc<str> = Uuid::new_v4().to_string().into();
         let fence = Fence::default();
         let join = async {
-            let channel = self.link.dial().await?;
+            let (channel, ends) = self.link.dial_until().await?;
             let hello = Hello {
                 instance: instance.to_string(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -102,10 +113,11 @@ impl Membership {
                 zone: self.config.zone.clone(),
                 trust_sequence: self.link.identity().trust_sequence(),
             };
-            Session::join(channel, hello, fence.clone()).await
+            let (session, snapshot) = Session::join(channel, hello, fence.clone()).await?;
+            Ok::<_, SessionError>((session, snapshot, ends))
         };
-        let (session, snapshot) = tokio::select! {
-            () = self.stop.cancelled() => return Ok(()),
+        let (session, snapshot, ends) = tokio::select! {
+            () = self.stop.cancelled() => return Ok(End::Stopped),
             joined = join => joined?,
         };
 
@@ -165,18 +177,63 @@ impl Membership {
         work.pass_on(first).await;
         self.joined.send_replace(true);
 
-        let outcome = tokio::select! {
-            outcome = work.go_on() => outcome,
-            () = self.stop.cancelled() => {
+        // A connection doesn't outlive the certificates that it was made with: a session goes over to the next ones before.
+        let (outcome, end) = tokio::select! {
+            outcome = work.go_on() => (outcome, None),
+            () = self.stop.cancelled() => (Ok(()), Some(End::Stopped)),
+            () = past_move(ends) => (Ok(()), Some(End::Moved)),
+        };
+        let outcome = match end {
+            None => outcome,
+            Some(end) => {
                 drain.cancel();
-                let polls_ended = async { while !polling.is_finished() { sleep(Duration::from_millis(20)).await; } };
-                work.wind_up(polls_ended).await
+                let polls_ended = async {
+                    while !polling.is_finished() {
+                        sleep(Duration::from_millis(20)).await;
+                    }
+                };
+                work.wind_up(polls_ended, end).await
             }
         };
         // Polls must have ended before anybody can believe that this gateway has stopped.
         tasks.shutdown().await;
         work.session.leave(LEAVE_DEADLINE).await;
-        if self.stop.is_cancelled() { Ok(()) } else { outcome }
+        match end {
+            _ if self.stop.is_cancelled() => Ok(End::Stopped),
+            Some(end) => Ok(end),
+            None => outcome.map(|()| End::Stopped),
+        }
+    }
+}
+
+/// Why a session ended in order.
+#[derive(Clone, Copy)]
+enum End {
+    /// The gateway stops.
+    Stopped,
+    /// One of the certificates behind its connection ends soon: there is to be another session.
+    Moved,
+}
+
+/// Waits until it is time to leave a connection that ends at `ends`. Looks at the clock again and again: it may jump.
+async fn past_move(ends: UnixTime) {
+    let move_at = move_at(verify::now().as_secs(), ends.as_secs());
+    while verify::now().as_secs() < move_at {
+        sleep(LOOK_AT_THE_CLOCK).await;
+    }
+}
+
+/// When to leave a connection that began at `now`, in seconds of Unix time: with a sixth of its time left, an hour at most.
+const fn move_at(now: u64, ends: u64) -> u64 {
+    let left = ends.saturating_sub(now);
+    let margin = if left / 6 < 3_600 { left / 6 } else { 3_600 };
+    // A certificate that nobody replaces must not make for a session a second.
+    let margin = if margin < 2 { 2 } else { margin };
+    let at = ends.saturating_sub(margin);
+    if at < now + SHORTEST_SESSION {
+        now + SHORTEST_SESSION
+    } else {
+        at
     }
 }
 
@@ -215,9 +272,12 @@ impl Work {
         }
     }
 
-    /// Says goodbye: lets the polls in flight end, and says what they found out.
-    async fn wind_up(&mut self, polls_ended: impl Future<Output = ()>) -> Result<(), SessionError> {
-        self.session.drain()?;
+    /// Lets the polls in flight end, and says what they found out. A gateway that stops says goodbye first; one that comes
+    /// back at once keeps its agents.
+    async fn wind_up(&mut self, polls_ended: impl Future<Output = ()>, end: End) -> Result<(), SessionError> {
+        if matches!(end, End::Stopped) {
+            self.session.drain()?;
+        }
         tokio::select! {
             outcome = self.go_on() => outcome?,
             () = polls_ended => {}
@@ -279,5 +339,23 @@ impl Work {
         }
         telemetry::claims_sent(claims.len());
         self.session.claim(ReachabilityClaims { claims })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_goes_over_before_its_connection_ends() {
+        assert_eq!(move_at(1_000, 1_000 + 3_600), 1_000 + 3_000);
+        assert_eq!(move_at(1_000, 1_000 + 86_400 * 7), 1_000 + 86_400 * 7 - 3_600);
+        assert_eq!(move_at(1_000, 1_012), 1_010);
+    }
+
+    #[test]
+    fn a_connection_without_a_future_makes_for_no_session_a_second() {
+        assert_eq!(move_at(1_000, 1_003), 1_005);
+        assert_eq!(move_at(1_000, 900), 1_005);
     }
 }

@@ -47,8 +47,11 @@ pub enum OwnIdentityError {
 
 /// Keeps it good until the session ends, whose platform says by `told` what to trust.
 pub async fn keep(link: Link, credentials: Credentials, mut told: watch::Receiver<PlatformTrust>) {
+    let Some(folder) = link.folder().map(Path::to_owned) else {
+        return keep_svid(link, credentials, told).await;
+    };
     let mut renewal = Renewal::default();
-    let mut files = Files::look(link.folder());
+    let mut files = Files::look(&folder);
     let mut rng = StdRng::from_os_rng();
     loop {
         if renewal.is_due(&link.identity(), BootTime::now()) {
@@ -66,7 +69,7 @@ pub async fn keep(link: Link, credentials: Credentials, mut told: watch::Receive
                     telemetry::own_upkeep_failed("renewal", &error, Some(retry_in));
                 }
             }
-            files = Files::look(link.folder());
+            files = Files::look(&folder);
         }
         tokio::select! {
             changed = told.changed() => {
@@ -78,13 +81,13 @@ pub async fn keep(link: Link, credentials: Credentials, mut told: watch::Receive
                 if let Err(error) = take_trust(&link, &trust).await {
                     telemetry::own_upkeep_failed("trust", &error, None);
                 }
-                files = Files::look(link.folder());
+                files = Files::look(&folder);
             }
             () = tokio::time::sleep(LOOK_AGAIN) => {
-                let found = Files::look(link.folder());
+                let found = Files::look(&folder);
                 if found != files {
                     // Once nothing has changed for a while: whoever copies files copies one after the other.
-                    files = settled(&link, found).await;
+                    files = settled(&folder, found).await;
                     let link = link.clone();
                     // It waits for whoever is installing. One that panicked has been logged, and changed nothing.
                     let _ = tokio::task::spawn_blocking(move || link.reload_identity()).await;
@@ -94,14 +97,40 @@ pub async fn keep(link: Link, credentials: Credentials, mut told: watch::Receive
     }
 }
 
-async fn settled(link: &Link, mut found: Files) -> Files {
+async fn settled(folder: &Path, mut found: Files) -> Files {
     loop {
         tokio::time::sleep(LOOK_AGAIN / 2).await;
-        let next = Files::look(link.folder());
+        let next = Files::look(folder);
         if next == found {
             return found;
         }
         found = next;
+    }
+}
+
+/// The same where the Workload API renews: takes up what comes from it, and what the platform says.
+async fn keep_svid(link: Link, credentials: Credentials, mut told: watch::Receiver<PlatformTrust>) {
+    let Some(mut svids) = link.svids() else {
+        return;
+    };
+    loop {
+        tokio::select! {
+            changed = told.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                if link.learn(&told.borrow_and_update().clone()) {
+                    // Which CA is the active one, no certificate of our own shows here.
+                    credentials.retire_all();
+                }
+            }
+            changed = svids.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                link.reload_identity();
+            }
+        }
     }
 }
 
@@ -195,12 +224,11 @@ fn bundle(
             .map(|der| CertificateDer::from(der.to_vec()))
             .collect()
     };
-    let known = identity.trust();
     let (roots, platform_cas, sequence) = match trust {
         Some(trust) => (der(&trust.roots), der(&trust.platform_cas), trust.sequence),
         None => {
-            let cas = known.cas().iter().map(|ca| ca.der().clone()).collect();
-            (known.roots(), cas, identity.trust_sequence())
+            let cas = identity.platform_cas();
+            (identity.roots(), cas, identity.trust_sequence())
         }
     };
     let id = identity.credential().id().clone();

@@ -1,4 +1,6 @@
 //! Who this gateway is to the platform, and its connections there.
+//!
+//! - [`by_workload_api`]: the same, where key and certificate come from a Workload API rather than from a folder.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,14 +13,20 @@ use picket_identity::credential::{Credential, PrivateKey};
 use picket_identity::name::GatewayName;
 use picket_identity::spiffe::{SpiffeId, TrustDomain};
 use picket_identity::tls::{ClientTls, gateway_dialling_platform};
-use picket_identity::verify::{self, Refusal, Serials, Trust, Verified, peer_alert};
+use picket_identity::verify::{self, Refusal, Serials, Verified, peer_alert};
 use picket_proto::platform::v1::registry_client::RegistryClient;
+use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio::sync::Mutex;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::config::Config;
+use crate::config::{Config, IdentitySource};
 use crate::telemetry;
+
+mod by_workload_api;
+
+use by_workload_api::BySvid;
+pub use by_workload_api::Watched;
 
 /// Why this gateway has no identity that it could act with.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +62,14 @@ pub enum IdentityError {
     /// The installation was interrupted; what was there is whole.
     #[error("the installation of the identity was interrupted: {0}")]
     Interrupted(String),
+    /// The Workload API gives nothing now.
+    #[error("{0}")]
+    WorkloadApi(Arc<picket_workload::Problem>),
+    /// There is nothing to enrol.
+    #[error(
+        "this gateway's identity comes from the Workload API at {0}: there is nothing to enrol; register it with `platform gateway add --workload-api`"
+    )]
+    NoFolder(picket_workload::Socket),
     /// No TLS configuration can be made of it.
     #[error("{0}")]
     Tls(#[from] picket_identity::tls::TlsError),
@@ -62,10 +78,19 @@ pub enum IdentityError {
 /// Who this gateway is to the platform, and what it trusts.
 #[derive(Debug)]
 pub struct GatewayIdentity {
-    identity: Identity,
+    held: Held,
     gateway: GatewayName,
     platform: TrustDomain,
     tls: ClientTls,
+}
+
+/// Key, certificate and trust.
+#[derive(Debug)]
+enum Held {
+    /// From the identity folder.
+    Folder(Box<Identity>),
+    /// From a Workload API.
+    Svid(BySvid),
 }
 
 impl GatewayIdentity {
@@ -74,9 +99,9 @@ impl GatewayIdentity {
     /// # Errors
     /// There is none, it can't be used, or it is somebody else's.
     pub fn load(config: &Config) -> Result<Self, IdentityError> {
-        let folder = &config.identity_dir;
+        let folder = folder_of(config)?;
         if !bundle::has_identity(folder) {
-            let folder = folder.clone();
+            let folder = folder.to_owned();
             return Err(IdentityError::NotEnrolled { folder });
         }
         let identity = bundle::load(folder, verify::now()).map_err(cannot_use(folder))?;
@@ -90,7 +115,7 @@ impl GatewayIdentity {
     pub fn enroll(config: &Config, path: &Path) -> Result<Self, IdentityError> {
         let bundle = bundle::read(path).map_err(cannot_use(path))?;
         check_owner(config, &bundle.spiffe_id)?;
-        let identity = install(&config.identity_dir, &bundle).map_err(cannot_use(path))?;
+        let identity = install(folder_of(config)?, &bundle).map_err(cannot_use(path))?;
         Self::of(config, identity)
     }
 
@@ -100,7 +125,7 @@ impl GatewayIdentity {
         let expectation = expectation.ok_or_else(|| foreign(config, identity.id()))?;
         let tls = gateway_dialling_platform(identity.credential(), expectation)?;
         Ok(Self {
-            identity,
+            held: Held::Folder(Box::new(identity)),
             gateway,
             platform,
             tls,
@@ -117,24 +142,51 @@ impl GatewayIdentity {
         &self.platform
     }
 
-    /// The platform's roots, and the CAs of its nodes.
-    pub fn trust(&self) -> &Trust {
-        self.identity.peers()
+    /// The platform's roots. None yet where the identity comes from a Workload API and the platform hasn't said them.
+    pub fn roots(&self) -> Vec<CertificateDer<'static>> {
+        match &self.held {
+            Held::Folder(identity) => identity.peers().roots(),
+            Held::Svid(held) => held.roots(),
+        }
+    }
+
+    /// The CAs of the platform's nodes. None where those are verified by a trust bundle.
+    pub fn platform_cas(&self) -> Vec<CertificateDer<'static>> {
+        match &self.held {
+            Held::Folder(identity) => identity.peers().cas().iter().map(|ca| ca.der().clone()).collect(),
+            Held::Svid(_) => Vec::new(),
+        }
     }
 
     /// The sequence of what is trusted.
     pub fn trust_sequence(&self) -> u64 {
-        self.identity.trust_sequence()
+        match &self.held {
+            Held::Folder(identity) => identity.trust_sequence(),
+            Held::Svid(held) => held.trust_sequence(),
+        }
     }
 
     /// Key and chain.
     pub fn credential(&self) -> &Credential {
-        self.identity.credential()
+        match &self.held {
+            Held::Folder(identity) => identity.credential(),
+            Held::Svid(held) => held.svid().credential(),
+        }
     }
 
     /// The certificate, as our own verifier sees it.
     pub fn verified(&self) -> &Verified {
-        self.identity.verified()
+        match &self.held {
+            Held::Folder(identity) => identity.verified(),
+            Held::Svid(held) => held.svid().verified(),
+        }
+    }
+}
+
+fn folder_of(config: &Config) -> Result<&Path, IdentityError> {
+    match &config.identity {
+        IdentitySource::Folder(folder) => Ok(folder),
+        IdentitySource::WorkloadApi { socket, .. } => Err(IdentityError::NoFolder(socket.clone())),
     }
 }
 
@@ -180,22 +232,42 @@ pub struct Link(Arc<Inner>);
 struct Inner {
     config: Config,
     identity: ArcSwap<GatewayIdentity>,
+    /// Where the identity comes from a Workload API.
+    watched: Option<Watched>,
     /// For questions to the registry, with the serial number of the own certificate that it was made with.
     registry: Mutex<Option<(Serial, Connection)>>,
 }
 
 impl Link {
+    /// Reads the identity folder, or asks the Workload API until there is something to say.
+    ///
+    /// # Errors
+    /// As [`GatewayIdentity::load`], or what the Workload API's problem is.
+    pub async fn open(config: &Config) -> Result<Self, IdentityError> {
+        match Watched::start(config) {
+            None => Self::load(config),
+            Some(watched) => {
+                let svid = watched.first_answer().await;
+                Self::by_workload_api(config, watched, svid.map_err(IdentityError::WorkloadApi)?)
+            }
+        }
+    }
+
     /// Reads the identity folder.
     ///
     /// # Errors
     /// As [`GatewayIdentity::load`].
     pub fn load(config: &Config) -> Result<Self, IdentityError> {
-        let identity = GatewayIdentity::load(config)?;
-        Ok(Self(Arc::new(Inner {
+        Ok(Self::with(config, GatewayIdentity::load(config)?, None))
+    }
+
+    fn with(config: &Config, identity: GatewayIdentity, watched: Option<Watched>) -> Self {
+        Self(Arc::new(Inner {
             config: config.clone(),
             identity: ArcSwap::from_pointee(identity),
+            watched,
             registry: Mutex::new(None),
-        })))
+        }))
     }
 
     /// Who this gateway is.
@@ -203,13 +275,16 @@ impl Link {
         self.0.identity.load_full()
     }
 
-    /// The folder that it is kept in.
-    pub fn folder(&self) -> &Path {
-        &self.0.config.identity_dir
+    /// The folder that it is kept in, where it is in one.
+    pub fn folder(&self) -> Option<&Path> {
+        self.0.config.identity.folder()
     }
 
     /// Takes up what was enrolled since; keeps the last good identity where that can't be used.
     pub fn reload_identity(&self) {
+        if let Some(watched) = &self.0.watched {
+            return self.take_svid(watched);
+        }
         match GatewayIdentity::load(&self.0.config) {
             Ok(identity) => self.publish(identity),
             Err(error) => {
@@ -230,7 +305,7 @@ impl Link {
         key: Option<PrivateKey>,
     ) -> Result<(), IdentityError> {
         check_owner(&self.0.config, &bundle.spiffe_id)?;
-        let folder = self.folder().to_owned();
+        let folder = folder_of(&self.0.config)?.to_owned();
         let path = folder.clone();
         let installed = tokio::task::spawn_blocking(move || match key {
             Some(key) => bundle::install_with_key(&folder, &bundle, &key, verify::now()),
@@ -255,6 +330,9 @@ impl Link {
 
     fn say_until_when(&self) {
         let not_after = self.identity().verified().not_after().as_secs();
+        if self.0.watched.is_some() {
+            return telemetry::own_svid(not_after);
+        }
         telemetry::own_certificate(not_after, verify::now().as_secs());
     }
 
@@ -263,9 +341,21 @@ impl Link {
     /// # Errors
     /// The platform can't be reached, or one side doesn't accept the other.
     pub async fn dial(&self) -> Result<Channel, Unavailable> {
-        self.connect(&self.identity())
-            .await
-            .map(|connection| connection.channel)
+        self.dial_until().await.map(|(channel, _)| channel)
+    }
+
+    /// The same, and the last second of it: when the first certificate of either side ends.
+    ///
+    /// # Errors
+    /// As [`Link::dial`].
+    pub async fn dial_until(&self) -> Result<(Channel, UnixTime), Unavailable> {
+        let identity = self.identity();
+        let connection = self.connect(&identity).await?;
+        let ends = connection.verified.chain_not_after();
+        Ok((
+            connection.channel,
+            ends.min(identity.verified().chain_not_after()),
+        ))
     }
 
     /// For questions to the registry: one connection for all of them, made with the newest of the own certificates. A

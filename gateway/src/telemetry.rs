@@ -112,6 +112,10 @@ pub(crate) fn session_ended(reason: &'static str, detail: &str, retry_in: Durati
     gauge!(SESSION_UP).set(0.0);
 }
 
+pub(crate) fn session_moved() {
+    info!("a certificate behind the session's connection ends soon; joining anew");
+}
+
 pub(crate) fn session_closed() {
     info!("left the platform");
     counter!(SESSIONS, "reason" => "shutdown").increment(1);
@@ -144,6 +148,13 @@ pub(crate) fn own_upkeep_failed(
 ) {
     error!(what, %error, ?retry_in, "this gateway's own identity stays as it is");
     counter!(OWN_UPKEEP, "what" => what, "outcome" => "failed").increment(1);
+}
+
+/// An SVID lives for an hour or so: only its source can say whether another one is late.
+pub(crate) fn own_svid(not_after_unix_s: u64) {
+    // Whole seconds of Unix time are exact in a float until far beyond any certificate.
+    #[expect(clippy::cast_precision_loss, reason = "exact below 2^53 seconds")]
+    gauge!(CERTIFICATE).set(not_after_unix_s as f64);
 }
 
 pub(crate) fn own_certificate(not_after_unix_s: u64, now_unix_s: u64) {

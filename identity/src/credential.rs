@@ -73,6 +73,14 @@ impl PrivateKey {
         Self::from_pkcs8(document.as_ref(), "the new key")
     }
 
+    /// Takes a key that came over a Workload API's socket (PKCS #8, DER). `what` names it where it isn't a P-256 one.
+    ///
+    /// # Errors
+    /// Not a P-256 key.
+    pub fn from_workload_api(pkcs8: &[u8], what: &str) -> Result<Self, CredentialError> {
+        Self::from_pkcs8(pkcs8, what)
+    }
+
     fn from_pkcs8(pkcs8: &[u8], what: &str) -> Result<Self, CredentialError> {
         let not_a_key = || CredentialError::NotAKey(what.to_owned());
         let pair =
@@ -206,7 +214,23 @@ impl Credential {
     /// # Errors
     /// A chain without a leaf of ours, or one for another key.
     pub fn new(key: PrivateKey, chain: Vec<CertificateDer<'static>>) -> Result<Self, CredentialError> {
-        let leaf = Leaf::parse(chain.first().ok_or(CredentialError::NoCertificate)?)?;
+        Self::with(Leaf::parse, key, chain)
+    }
+
+    /// Puts a key and an X.509-SVID of a Workload API together: leaf first, then what stands between it and an authority.
+    ///
+    /// # Errors
+    /// A chain without an SVID for an ID of ours, or one for another key.
+    pub fn of_svid(key: PrivateKey, chain: Vec<CertificateDer<'static>>) -> Result<Self, CredentialError> {
+        Self::with(Leaf::parse_svid, key, chain)
+    }
+
+    fn with(
+        parse: fn(&[u8]) -> Result<Leaf, ProfileError>,
+        key: PrivateKey,
+        chain: Vec<CertificateDer<'static>>,
+    ) -> Result<Self, CredentialError> {
+        let leaf = parse(chain.first().ok_or(CredentialError::NoCertificate)?)?;
         if leaf.spki != key.public_key() {
             return Err(CredentialError::KeyMismatch { id: leaf.uri });
         }

@@ -22,6 +22,10 @@ use x509_parser::x509::X509Version;
 use crate::serial::Serial;
 use crate::spiffe::TrustDomain;
 
+mod svid;
+
+pub use svid::BundleAuthority;
+
 /// Ours have about 700 bytes. The bound keeps a hostile peer from making us parse and log much.
 pub const MAX_CERTIFICATE: usize = 8 * 1024;
 /// The longest that a leaf may be valid: a year and a month, as for web servers.
@@ -98,7 +102,7 @@ pub enum ProfileError {
 pub struct Leaf {
     /// The one URI of its subject alternative names, as it stands there.
     pub uri: String,
-    /// The subject's common name.
+    /// The subject's common name; empty in an SVID of a Workload API, which needs none.
     pub common_name: String,
     /// Its serial number.
     pub serial: Serial,
@@ -117,7 +121,14 @@ impl Leaf {
     /// The first rule of the profile that it breaks.
     pub fn parse(der: &[u8]) -> Result<Self, ProfileError> {
         let certificate = parse(der)?;
-        let extensions = Extensions::of(&certificate)?;
+        let leaf = Self::checked(&certificate, ExtendedUsage::Required)?;
+        let common_name = common_name(&certificate)?;
+        Ok(Self { common_name, ..leaf })
+    }
+
+    /// All but the subject.
+    fn checked(certificate: &X509Certificate<'_>, usage: ExtendedUsage) -> Result<Self, ProfileError> {
+        let extensions = Extensions::of(certificate)?;
         if let Some(constraints) = &extensions.basic_constraints {
             if constraints.ca {
                 return Err(ProfileError::BasicConstraints("CA is true on a leaf"));
@@ -140,6 +151,7 @@ impl Leaf {
             Some(_) => {}
         }
         match &extensions.extended_key_usage {
+            None if usage == ExtendedUsage::MayBeAbsent => {}
             None => return Err(ProfileError::ExtendedKeyUsage("absent")),
             Some(usage) if usage.any => return Err(ProfileError::ExtendedKeyUsage("anyExtendedKeyUsage")),
             Some(usage) if !usage.server_auth => {
@@ -163,11 +175,11 @@ impl Leaf {
         {
             return Err(ProfileError::PublicKey);
         }
-        let (not_before, not_after) = validity(&certificate, MAX_LEAF_VALIDITY)?;
+        let (not_before, not_after) = validity(certificate, MAX_LEAF_VALIDITY)?;
         Ok(Self {
             uri,
-            common_name: common_name(&certificate)?,
-            serial: serial(&certificate)?,
+            common_name: String::new(),
+            serial: serial(certificate)?,
             not_before,
             not_after,
             spki: spki.to_vec(),
@@ -179,6 +191,15 @@ impl Leaf {
     pub fn validity(&self) -> Duration {
         Duration::from_secs(self.not_after.as_secs().saturating_sub(self.not_before.as_secs()))
     }
+}
+
+/// Whether a leaf may go without an extended key usage. One that is there has both usages in any case.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ExtendedUsage {
+    /// Ours have one.
+    Required,
+    /// X509-SVID §4.4 only recommends it.
+    MayBeAbsent,
 }
 
 /// What the verifier needs of a signing certificate (X509-SVID §4.3).

@@ -14,6 +14,9 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use thiserror::Error;
 
 use crate::credential::Credential;
+use crate::verify::bundle_face::BundleGatewayExpectation;
+#[cfg(feature = "connect")]
+use crate::verify::bundle_face::BundlePlatformExpectation;
 use crate::verify::{
     self, Expectation, GatewayClientExpectation, GatewayExpectation, Reason, Refusal, Verified,
 };
@@ -139,6 +142,29 @@ pub fn platform_serving_gateways(
 pub fn gateway_dialling_platform(
     credential: &Credential,
     expected: PlatformExpectation,
+) -> Result<ClientTls, TlsError> {
+    ClientTls::new(credential, Arc::new(expected))
+}
+
+/// A platform node that serves gateways, both with SVIDs of a Workload API.
+///
+/// # Errors
+/// A credential whose key and chain don't belong together.
+pub fn platform_serving_gateways_by_bundle(
+    credential: &Credential,
+    expected: BundleGatewayExpectation,
+) -> Result<ServerTls, TlsError> {
+    ServerTls::new(credential, Arc::new(expected))
+}
+
+#[cfg(feature = "connect")]
+/// A gateway that dials the platform, both with SVIDs of a Workload API.
+///
+/// # Errors
+/// A credential whose key and chain don't belong together.
+pub fn gateway_dialling_platform_by_bundle(
+    credential: &Credential,
+    expected: BundlePlatformExpectation,
 ) -> Result<ClientTls, TlsError> {
     ClientTls::new(credential, Arc::new(expected))
 }

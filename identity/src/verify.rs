@@ -2,6 +2,7 @@
 //!
 //! The order of the steps: the profile of the leaf, the chain (leaf, one of *our own* pinned CA certificates, the
 //! platform root), the identity, the serial number. Whatever else the peer sends is never part of the chain.
+//! [`bundle_face`] has the two faces that go by a Workload API's trust bundle instead.
 //! [`Verified`] has no public constructor: whoever holds one holds the outcome of a verification.
 
 use std::collections::BTreeSet;
@@ -13,6 +14,7 @@ use crate::profile::MAX_TENANT_LEAF_VALIDITY;
 use crate::serial::Serial;
 use crate::spiffe::{SpiffeId, TrustDomain};
 
+pub mod bundle_face;
 mod chain;
 mod recovery;
 mod refusal;
@@ -24,7 +26,7 @@ pub use chain::path_alone;
 pub use recovery::{RECOVERY_WINDOW, RecoveryExpectation, verify_agent_for_recovery};
 pub use refusal::{Reason, Refusal, now, peer_alert, unix_millis};
 pub use trust::{IssuerId, PinnedCa, Trust, TrustError};
-pub use verified::Verified;
+pub use verified::{Verified, Vouching};
 
 /// A certificate that must not be accepted any more, by issuer and serial number: an ECDSA signature has a twin with
 /// other bytes, so the hash of a certificate denies nothing.

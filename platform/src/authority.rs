@@ -16,6 +16,7 @@
 //! - [`peer`]: which registered gateway a call comes from.
 //! - [`registry`]: the gRPC service that gives gateways their certificates for tenants.
 //! - [`tenants`]: tenants come, pause and go.
+//! - [`workload_api`]: gateways whose certificates aren't ours.
 
 pub mod activation;
 pub mod encryption;
@@ -35,6 +36,7 @@ pub mod step;
 pub mod tenants;
 pub mod trust;
 pub mod upkeep;
+pub mod workload_api;
 
 use std::path::Path;
 use std::sync::Arc;

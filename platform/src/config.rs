@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use picket_identity::name::NodeName;
 use picket_identity::spiffe::TrustDomain;
+use picket_workload::Socket;
 
 use crate::authority::encryption::{Sources, source};
 use crate::authority::keys::KeyFolder;
@@ -30,6 +31,9 @@ pub struct Config {
     pub web: WebConfig,
     /// The port for gateways.
     pub grpc: GrpcConfig,
+    /// The Workload API that this process's key and certificate for that port come from, where they don't come from the
+    /// platform CA.
+    pub workload_api: Option<Socket>,
     /// What is kept for how long.
     pub retention: RetentionConfig,
     /// The authorities' keys.
@@ -142,6 +146,7 @@ impl Config {
                     listen: table.parsed("listen", Some(DEFAULT_GRPC), DEFAULT_GRPC)?,
                 })
             });
+            let workload_api = root.table("identity", workload_api);
             let retention = root.table("retention", |table| Some(retention(table)));
             let data_dir = data_dir.map(|data_dir| folder.join(data_dir));
             let authority_keys = root.table("keys", |table| keys(table, folder, data_dir.as_deref()));
@@ -151,6 +156,7 @@ impl Config {
                 node: node?,
                 web: web?,
                 grpc: grpc?,
+                workload_api: workload_api?,
                 retention: retention?,
                 authority_keys: authority_keys?,
             })
@@ -195,6 +201,20 @@ fn keys(table: &mut Table<'_>, folder: &Path, data_dir: Option<&Path>) -> Option
     Some(KeysConfig {
         encryption_key_file: file,
     })
+}
+
+/// `None` where a problem was reported.
+fn workload_api(table: &mut Table<'_>) -> Option<Option<Socket>> {
+    let Some(text) = table.optional_text("workload_api") else {
+        return Some(None);
+    };
+    match text.parse() {
+        Ok(socket) => Some(Some(socket)),
+        Err(error) => {
+            table.refuse("workload_api", &format!("{error}"));
+            None
+        }
+    }
 }
 
 fn web(table: &mut Table<'_>, folder: &Path) -> Option<WebConfig> {
@@ -312,6 +332,16 @@ mod tests {
             parse("trust_domain = \"p.example\"\n[keys]\nencryption_key_file = \"/etc/picket/ca.key\"\n");
         let file = outside.unwrap().authority_keys.encryption_key_file;
         assert_eq!(file.as_deref(), Some(Path::new("/etc/picket/ca.key")));
+    }
+
+    #[test]
+    fn a_workload_api_is_a_unix_socket_and_off_where_nothing_is_said() {
+        let text = "trust_domain = \"p.example\"\n[identity]\nworkload_api = ";
+        let config = parse(&format!("{text}\"unix:///run/spire/agent.sock\"\n")).unwrap();
+        assert_eq!(config.workload_api, "unix:///run/spire/agent.sock".parse().ok());
+        assert_eq!(parse("trust_domain = \"p.example\"").unwrap().workload_api, None);
+        let shown = problems(&format!("{text}\"tcp://127.0.0.1:8081\"\n"));
+        assert!(shown.contains("isn't a Unix socket"), "{shown}");
     }
 
     #[test]

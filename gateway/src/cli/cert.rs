@@ -8,7 +8,7 @@ use super::ConfigArgs;
 use super::exit::Failed;
 use super::output::{OutputArgs, columns};
 use crate::config::Config;
-use crate::platform::GatewayIdentity;
+use crate::platform::Link;
 use crate::upkeep::plan::renewal_at;
 
 #[derive(Debug, Args)]
@@ -32,9 +32,9 @@ struct Shown {
     trust_sequence: u64,
 }
 
-pub(super) fn show(args: &ShowArgs) -> Result<(), Failed> {
+pub(super) async fn show(args: &ShowArgs) -> Result<(), Failed> {
     let config: Config = args.config.load()?;
-    let identity = GatewayIdentity::load(&config)?;
+    let identity = Link::open(&config).await?.identity();
     let leaf = identity.credential().leaf();
     let now = verify::now();
     let (not_before, not_after) = (leaf.not_before.as_secs(), leaf.not_after.as_secs());

@@ -76,6 +76,9 @@ impl Failed {
 
 impl From<IdentityError> for Failed {
     fn from(error: IdentityError) -> Self {
+        if let IdentityError::WorkloadApi(_) = error {
+            return Self::unavailable(error);
+        }
         Self::misconfigured(error)
     }
 }

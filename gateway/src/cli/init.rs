@@ -114,8 +114,9 @@ mod tests {
         let config = Config::load(&folder.path().join("gateway.toml")).unwrap();
         assert_eq!(config.name.as_str(), "gw-1");
         assert_eq!(config.trust_domain, Some("picket.example".parse().unwrap()));
-        assert!(PrivateKey::load(&config.identity_dir.join("identity.key")).is_ok());
-        let request = std::fs::read(config.identity_dir.join("request.csr")).unwrap();
+        let identity = config.identity.folder().unwrap();
+        assert!(PrivateKey::load(&identity.join("identity.key")).is_ok());
+        let request = std::fs::read(identity.join("request.csr")).unwrap();
         assert!(pem::parse_request(&request).is_ok());
     }
 

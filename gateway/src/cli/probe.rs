@@ -32,7 +32,7 @@ fn agent_key(text: &str) -> Result<AgentKey, String> {
 
 pub(super) async fn probe(args: ProbeArgs) -> Result<(), Failed> {
     let config = args.config.load()?;
-    let link = Link::load(&config)?;
+    let link = Link::open(&config).await?;
     let report = probe::probe(&link, &args.agent).await?;
     args.output.write(&report, || table(&report))?;
     let agent = &report.agent;

@@ -30,7 +30,7 @@ fn reads_a_whole_file_and_takes_paths_from_its_folder() {
     let config = parse(GOOD).unwrap();
     assert_eq!(config.name.as_str(), "gw-1");
     assert_eq!(config.platform, "platform.example:7600");
-    assert_eq!(config.identity_dir, Path::new("/etc/picket/identity"));
+    assert_eq!(config.identity.folder(), Some(Path::new("/etc/picket/identity")));
     assert_eq!(config.metrics, Some("127.0.0.1:9465".parse().unwrap()));
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.weight, 1);
@@ -129,4 +129,41 @@ fn addresses_of_the_platform() {
     ] {
         assert!(host_and_port(bad).is_err(), "{bad}");
     }
+}
+
+const BY_WORKLOAD_API: &str = r#"
+name = "gw-1"
+platform = "platform.example:7600"
+trust_domain = "picket.example"
+
+[identity]
+workload_api = "unix:///run/spire/agent.sock"
+"#;
+
+#[test]
+fn an_identity_can_come_from_a_workload_api() {
+    let config = parse(BY_WORKLOAD_API).unwrap();
+    let expected = IdentitySource::WorkloadApi {
+        socket: "unix:///run/spire/agent.sock".parse().unwrap(),
+        id: "spiffe://picket.example/gateway/gw-1".parse().unwrap(),
+    };
+    assert_eq!(config.identity, expected);
+}
+
+#[test]
+fn an_identity_comes_from_one_place_and_its_trust_domain_is_said() {
+    let both = BY_WORKLOAD_API.replace("[identity]", "identity_dir = \"identity\"\n[identity]");
+    let found = messages(&both);
+    assert!(found[0].contains("leave one of the two out"), "{found:#?}");
+    let found = messages(&BY_WORKLOAD_API.replace("trust_domain = \"picket.example\"\n", ""));
+    assert_eq!(found, ["`trust_domain` is missing"]);
+    let found = messages(&BY_WORKLOAD_API.replace("unix:///run/spire/agent.sock", "tcp://127.0.0.1:8081"));
+    assert!(found[0].contains("isn't a Unix socket"), "{found:#?}");
+    let found = messages(&BY_WORKLOAD_API.replace("workload_api =", "workload_ap ="));
+    assert!(
+        found
+            .iter()
+            .any(|problem| problem.contains("did you mean `workload_api`?")),
+        "{found:#?}"
+    );
 }

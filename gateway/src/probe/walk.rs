@@ -7,7 +7,7 @@ use std::time::Duration;
 use picket_identity::connect::{DialLimits, connect, connect_for_enrollment};
 use picket_identity::tls::{EnrollmentTls, gateway_recovering_agent};
 use picket_identity::verify::{Reason, RecoveryExpectation};
-use picket_proto::platform::v1::{GetAgentRequest, GetAgentResponse};
+use picket_proto::platform::v1::{GetAgentRequest, GetAgentResponse, PlatformTrust};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
@@ -33,6 +33,11 @@ const TOLERATED_SKEW_MS: u64 = 5_000;
 /// The platform can't be asked, knows no such agent, or gives this gateway no certificate for its tenant.
 pub async fn probe(link: &Link, key: &AgentKey) -> Result<ProbeReport, IssueError> {
     let registered = registered(link, key).await?;
+    // Without a session nobody else says them where the identity comes from a Workload API.
+    link.learn(&PlatformTrust {
+        roots: registered.roots.clone(),
+        ..PlatformTrust::default()
+    });
     let credential = credentials::issue(link, &key.tenant).await?;
     let assigned = assigned(key, registered)?;
     let mut draft = Draft::new();

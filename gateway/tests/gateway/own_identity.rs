@@ -38,7 +38,7 @@ async fn says_hello_with(stage: &Stage, serial: &str) {
 #[tokio::test]
 async fn a_certificate_past_half_life_is_renewed_with_a_new_key_and_the_session_goes_on() {
     let stage = Stage::set().await;
-    let folder = stage.config.identity_dir.clone();
+    let folder = stage.config.identity.folder().unwrap().to_owned();
     stage.authority.install_gateway_of(&folder, days(16));
     let before = serial(&folder);
     let key = std::fs::read(bundle::key_path(&folder)).unwrap();
@@ -55,7 +55,7 @@ async fn a_certificate_past_half_life_is_renewed_with_a_new_key_and_the_session_
 #[tokio::test]
 async fn a_refused_renewal_leaves_everything_as_it_is() {
     let stage = Stage::set().await;
-    let folder = stage.config.identity_dir.clone();
+    let folder = stage.config.identity.folder().unwrap().to_owned();
     stage.authority.install_gateway_of(&folder, days(16));
     let before = serial(&folder);
     stage
@@ -77,7 +77,7 @@ async fn a_refused_renewal_leaves_everything_as_it_is() {
 #[tokio::test]
 async fn a_new_gateway_ca_replaces_every_certificate_and_fails_no_poll() {
     let stage = Stage::set().await;
-    let folder = stage.config.identity_dir.clone();
+    let folder = stage.config.identity.folder().unwrap().to_owned();
     // Prepared and distributed before it is activated.
     stage.authority.rotate_gateway_ca();
     stage.platform.publish(stage.authority.platform_tls());
@@ -133,7 +133,7 @@ async fn a_new_gateway_ca_replaces_every_certificate_and_fails_no_poll() {
 async fn the_platforms_trust_is_taken_and_its_sequence_reported() {
     let stage = Stage::set().await;
     stage.platform.behave(|platform| platform.lease_ms = 1_000);
-    let folder = stage.config.identity_dir.clone();
+    let folder = stage.config.identity.folder().unwrap().to_owned();
     let gateway = stage.gateway().await;
     stage
         .platform
@@ -182,7 +182,7 @@ async fn the_platforms_trust_is_taken_and_its_sequence_reported() {
 async fn trust_under_which_the_own_certificate_is_not_good_is_not_taken() {
     let stage = Stage::set().await;
     stage.platform.behave(|platform| platform.lease_ms = 1_000);
-    let folder = stage.config.identity_dir.clone();
+    let folder = stage.config.identity.folder().unwrap().to_owned();
     let gateway = stage.gateway().await;
     let strangers = Authority::new(&["acme"]);
     stage
@@ -202,7 +202,7 @@ async fn trust_under_which_the_own_certificate_is_not_good_is_not_taken() {
 #[tokio::test]
 async fn files_that_an_operator_replaces_are_taken_up_without_a_restart() {
     let stage = Stage::set().await;
-    let folder = stage.config.identity_dir.clone();
+    let folder = stage.config.identity.folder().unwrap().to_owned();
     let agent = stage.agent("acme", "berlin-1", 1).await;
     let gateway = stage.gateway().await;
     wait::until_true("polls", || agent.seen(|seen| !seen.pulls.is_empty())).await;

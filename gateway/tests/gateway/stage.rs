@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use picket_gateway::app::{App, Running};
-use picket_gateway::config::{Config, Limits};
+use picket_gateway::config::{Config, IdentitySource, Limits};
 use picket_proto::platform::v1::{
     AssignedAgent, Assignment, Reachability, ReachabilityClaim, Shard, TenantTrust,
 };
@@ -38,7 +38,7 @@ impl Stage {
         let config = Config {
             name: "gw-1".parse().unwrap(),
             platform: platform.address().to_string(),
-            identity_dir,
+            identity: IdentitySource::Folder(identity_dir),
             trust_domain: None,
             zone: String::new(),
             weight: 1,

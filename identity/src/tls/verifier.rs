@@ -15,6 +15,7 @@ use rustls::{
 use rustls_pki_types::ServerName;
 use rustls_pki_types::{CertificateDer, UnixTime};
 
+use crate::verify::bundle_face::MAX_INTERMEDIATES;
 use crate::verify::{Expectation, Refusal};
 
 /// Leaves have P-256 keys and nothing else.
@@ -40,9 +41,10 @@ impl Inner {
         beside: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<(), Error> {
-        // Only the first certificate beside the leaf is ever looked at, and only to word a refusal.
+        // No chain is longer, and one more shows one that is too long. Where a CA is pinned, only the first certificate
+        // beside the leaf is ever looked at, and only to word a refusal.
         let certificates: Vec<CertificateDer<'_>> = std::iter::once(end_entity)
-            .chain(beside.first())
+            .chain(beside.iter().take(MAX_INTERMEDIATES + 1))
             .cloned()
             .collect();
         self.expectation

@@ -8,11 +8,11 @@ use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 use crate::profile::{self, Leaf, SigningCertificate};
 use crate::spiffe::{SpiffeId, TrustDomain};
 
-use super::verified::Facts;
+use super::verified::{Facts, Vouching};
 use super::{Denied, PinnedCa, Policy, Reason, Refusal, Serials, Verified};
 
 /// How our CAs sign: P-256 ones sign leaves, the P-384 root signs CAs.
-static SIGNATURES: &[&dyn SignatureVerificationAlgorithm] = &[
+pub(super) static SIGNATURES: &[&dyn SignatureVerificationAlgorithm] = &[
     webpki::aws_lc_rs::ECDSA_P256_SHA256,
     webpki::aws_lc_rs::ECDSA_P384_SHA384,
 ];
@@ -45,6 +45,7 @@ impl Policy<'_> {
             chain_not_after,
             verified_at: self.now,
             leaf: leaf_der.clone().into_owned(),
+            vouching: Vouching::OwnCa,
         })))
     }
 

@@ -66,6 +66,7 @@ pub fn verify_agent_for_recovery(
         chain_not_after: UnixTime::since_unix_epoch(seconds),
         verified_at: now,
         leaf: verified.leaf().clone(),
+        vouching: verified.vouching(),
     })))
 }
 

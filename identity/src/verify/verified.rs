@@ -14,6 +14,15 @@ use super::IssuerId;
 #[derive(Clone, Debug)]
 pub struct Verified(pub(super) Arc<Facts>);
 
+/// By what the peer's certificate was found to be good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vouching {
+    /// A CA of ours, which the registry knows.
+    OwnCa,
+    /// An authority in the trust bundle of a Workload API.
+    Bundle,
+}
+
 #[derive(Debug)]
 pub(super) struct Facts {
     pub(super) id: SpiffeId,
@@ -24,6 +33,7 @@ pub(super) struct Facts {
     pub(super) chain_not_after: UnixTime,
     pub(super) verified_at: UnixTime,
     pub(super) leaf: CertificateDer<'static>,
+    pub(super) vouching: Vouching,
 }
 
 impl Verified {
@@ -49,6 +59,12 @@ impl Verified {
     #[must_use]
     pub fn issuer(&self) -> &IssuerId {
         &self.0.issuer
+    }
+
+    /// By what the peer's certificate was found to be good.
+    #[must_use]
+    pub fn vouching(&self) -> Vouching {
+        self.0.vouching
     }
 
     /// The first second in which the peer's certificate is valid.

@@ -8,6 +8,7 @@
 
 mod agent_faces;
 mod awaiting;
+mod bundle_faces;
 mod chains;
 mod enrollment;
 mod files;

@@ -23,14 +23,24 @@ use crate::ingest::service::IngestService;
 /// The largest message with a batch in it: header and payload at their limits, and room for the rest.
 const MAX_SUBMIT: usize = MAX_PAYLOAD + MAX_HEADER + 64 * 1024;
 
-/// Serves gateways until it is told to stop.
+/// Serves gateways until it is told to stop. Before there is a certificate to serve with nobody is answered: who connects
+/// waits, and tries again.
 pub async fn serve(
     listener: TcpListener,
-    tls: watch::Receiver<Arc<ServerTls>>,
+    mut tls: watch::Receiver<Option<Arc<ServerTls>>>,
     services: Services,
     lane: Lane,
     stop: CancellationToken,
 ) {
+    let first = tokio::select! {
+        () = stop.cancelled() => return,
+        first = tls.wait_for(Option::is_some) => first.ok().and_then(|first| Option::clone(&first)),
+    };
+    let Some(first) = first else {
+        return;
+    };
+    let (publish, snapshots) = watch::channel(first);
+    tokio::spawn(stop.clone().run_until_cancelled_owned(pass_on(tls, publish)));
     let ingest =
         IngestServer::new(IngestService::new(services.clone(), lane)).max_decoding_message_size(MAX_SUBMIT);
     let coordination = CoordinationServer::new(CoordinationService::new(services.clone(), stop.clone()));
@@ -43,11 +53,21 @@ pub async fn serve(
         .add(health);
     serve_verified(
         listener,
-        tls,
+        snapshots,
         routes,
         Limits::default(),
         Arc::new(LogObserver),
         stop,
     )
     .await;
+}
+
+/// Ends with whoever makes the snapshots.
+async fn pass_on(mut made: watch::Receiver<Option<Arc<ServerTls>>>, publish: watch::Sender<Arc<ServerTls>>) {
+    while made.changed().await.is_ok() {
+        let next = made.borrow_and_update().clone();
+        if let Some(next) = next {
+            publish.send_replace(next);
+        }
+    }
 }

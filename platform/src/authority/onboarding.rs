@@ -268,6 +268,7 @@ impl Authority {
         if known {
             store::certificates::revoke(&mut write, "gateway", None, name.as_str(), None).await?;
             store::gateways::readmit(&mut write, name.as_str(), now).await?;
+            store::gateways::set_by_workload_api(&mut write, name.as_str(), false).await?;
         } else {
             let pool = store::registry::SHARED_POOL;
             store::gateways::insert(&mut write, name.as_str(), pool, &id.to_string(), now).await?;

@@ -8,9 +8,11 @@ use std::time::Duration;
 use picket_identity::credential::{Credential, PrivateKey};
 use picket_identity::name::NodeName;
 use picket_identity::spiffe::SpiffeId;
-use picket_identity::tls::{ServerTls, platform_serving_gateways};
+use picket_identity::tls::{ServerTls, platform_serving_gateways, platform_serving_gateways_by_bundle};
+use picket_identity::verify::bundle_face::BundleGatewayExpectation;
 use picket_identity::verify::{GatewayClientExpectation, Serials, Trust};
 use picket_issuing::{PublicKey, days};
+use picket_workload::Svid;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -71,6 +73,24 @@ impl Authority {
             serials: Serials::AllBut(denied.into_iter().collect()),
         };
         platform_serving_gateways(&credential, expected)
+            .map_err(|error| AuthorityError::Tls(error.to_string()))
+    }
+
+    /// The same where this node's key and certificate come from a Workload API. What is expected is an SVID below the same
+    /// trust bundle; our own gateway CA counts for nothing there.
+    ///
+    /// # Errors
+    /// [`AuthorityError`].
+    pub async fn grpc_tls_by_svid(&self, svid: &Svid) -> Result<ServerTls, AuthorityError> {
+        let mut read = self.0.store.read().await?;
+        let revoked = store::gateways::revoked_by_workload_api(&mut read).await?;
+        drop(read);
+        let revoked: Result<_, _> = revoked.iter().map(|name| name.parse()).collect();
+        let expected = BundleGatewayExpectation {
+            bundle: svid.bundle().clone(),
+            revoked: revoked?,
+        };
+        platform_serving_gateways_by_bundle(svid.credential(), expected)
             .map_err(|error| AuthorityError::Tls(error.to_string()))
     }
 

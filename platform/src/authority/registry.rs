@@ -1,6 +1,7 @@
 //! The gRPC service that gives gateways their certificates, and, through them, agents theirs.
 
 use picket_identity::name::{GatewayName, TenantSlug};
+use picket_identity::verify::Vouching;
 use picket_proto::agent::v1::IssuedCertificate;
 use picket_proto::platform::v1::registry_server::Registry;
 use picket_proto::platform::v1::{
@@ -119,6 +120,12 @@ impl Registry for RegistryService {
         request: Request<RenewGatewayRequest>,
     ) -> Result<Response<RenewGatewayResponse>, Status> {
         let gateway = peer::registered_gateway(&self.0, request.extensions()).await?;
+        if gateway.vouching == Vouching::Bundle {
+            return Err(Status::failed_precondition(format!(
+                "the certificates of gateway {} come from its Workload API, which renews them",
+                gateway.name
+            )));
+        }
         let wrong = |error: picket_identity::name::NameError| Status::invalid_argument(error.to_string());
         let gateway: GatewayName = gateway.name.parse().map_err(wrong)?;
         let renewed = self

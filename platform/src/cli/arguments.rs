@@ -292,11 +292,15 @@ pub enum GatewayCommand {
         #[arg(long)]
         name: GatewayName,
         /// Its request (`gateway init` makes one), PEM or DER.
-        #[arg(long)]
-        csr: PathBuf,
+        #[arg(long, required_unless_present = "workload_api", requires = "out")]
+        csr: Option<PathBuf>,
         /// The file for it to enrol with.
-        #[arg(long)]
-        out: PathBuf,
+        #[arg(long, requires = "csr")]
+        out: Option<PathBuf>,
+        /// Its certificates come from a Workload API (SPIRE): there is nothing to issue, and its name is all that is
+        /// registered. Prints the SPIFFE ID to register it with there.
+        #[arg(long, conflicts_with_all = ["csr", "out"])]
+        workload_api: bool,
         /// It is registered already: give it a new certificate in place of the old one.
         #[arg(long)]
         replace: bool,

@@ -19,11 +19,12 @@ use super::assignment::{Mark, View};
 use super::lease::{self, Joined};
 use super::{HEARTBEAT_MS, LEASE_MS, claims, reconcile};
 use crate::app::Services;
-use crate::authority::{AuthorityError, peer};
+use crate::authority::AuthorityError;
+use crate::authority::peer::{self, Caller};
 use crate::events::{Event, EventKind};
 use crate::metrics::coordination as report;
 use crate::store::gateways::Joining;
-use crate::store::{self, StoreError, to_db};
+use crate::store::{StoreError, to_db};
 
 /// How long a gateway may take to say who it is, once its call has begun.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
@@ -67,8 +68,8 @@ impl Coordination for CoordinationService {
         let session = Session {
             services: self.services.clone(),
             stop: self.stop.clone(),
-            gateway: gateway.name,
-            serial: gateway.serial,
+            gateway: gateway.name.clone(),
+            caller: gateway,
             incoming: request.into_inner(),
             outgoing,
         };
@@ -81,8 +82,7 @@ struct Session {
     services: Services,
     stop: CancellationToken,
     gateway: String,
-    /// Of the certificate by which it was verified.
-    serial: String,
+    caller: Caller,
     incoming: Streaming<SessionRequest>,
     outgoing: mpsc::Sender<Result<SessionResponse, Status>>,
 }
@@ -289,10 +289,7 @@ impl Session {
         told.hinted = false;
         told.looks = 0;
         let mut read = self.services.store.read().await?;
-        let certificate =
-            store::certificates::find_of_gateway(&mut read, &self.gateway, &self.serial).await?;
-        // One that a newer one has superseded may end its session in peace; the connection ends with its certificate.
-        if certificate.is_none_or(|certificate| certificate.state == "revoked") {
+        if self.caller.was_revoked(&mut read).await? {
             return Err(End::Goodbye("the gateway's certificate was revoked"));
         }
         let mark = Mark::read(&mut read, pool, &self.gateway, instance).await?;

@@ -31,6 +31,8 @@ row! {
         trust_sequence: i64,
         /// When it was turned away for good.
         revoked_at: Option<UnixMs>,
+        /// 1 where its certificates come from a Workload API.
+        by_workload_api: i64,
     }
 }
 
@@ -38,7 +40,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT name, pool, spiffe_id, instance, state, weight, zone, version, agents, expires_at, trust_sequence, \
-             revoked_at FROM gateway ",
+             revoked_at, by_workload_api FROM gateway ",
             $rest
         )
     };
@@ -250,6 +252,35 @@ pub async fn revoke(connection: &mut Connection, name: &str, now: UnixMs) -> Res
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Says whether a gateway's certificates come from a Workload API, and no more from us.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn set_by_workload_api(
+    connection: &mut Connection,
+    name: &str,
+    by_workload_api: bool,
+) -> Result<()> {
+    sqlx::query("UPDATE gateway SET by_workload_api = $2 WHERE name = $1")
+        .bind(name)
+        .bind(i64::from(by_workload_api))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The names of the gateways that were turned away, and whose certificates come from a Workload API.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn revoked_by_workload_api(connection: &mut Connection) -> Result<Vec<String>> {
+    Ok(sqlx::query_scalar(
+        "SELECT name FROM gateway WHERE by_workload_api = 1 AND revoked_at IS NOT NULL ORDER BY name",
+    )
+    .fetch_all(connection)
+    .await?)
 }
 
 /// Takes back that a gateway was turned away.

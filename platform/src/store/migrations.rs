@@ -23,6 +23,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "authorities",
         include_str!("../../migrations/sqlite/0003_authorities.sql"),
     ),
+    (
+        4,
+        "workload API",
+        include_str!("../../migrations/sqlite/0004_workload_api.sql"),
+    ),
 ];
 
 fn newest() -> i64 {

@@ -14,3 +14,4 @@ mod rpc_table;
 mod setting;
 mod wall_at_the_agent;
 mod wall_at_the_gateway;
+mod workload_api;

@@ -14,10 +14,19 @@ pub async fn run(command: GatewayCommand) -> Result<(), CliError> {
             name,
             csr,
             out,
+            workload_api: _,
             replace,
             at,
         } => {
             let site = Site::open(&at.config).await?;
+            // The command line has both of them, or --workload-api.
+            let (Some(csr), Some(out)) = (csr, out) else {
+                let id = site
+                    .authority
+                    .add_gateway_by_workload_api(&name, replace, &actor())
+                    .await?;
+                return output::line(&id.to_string());
+            };
             let request = super::read_request(&csr)?;
             output::require_writable(&out)?;
             let bundle = site
