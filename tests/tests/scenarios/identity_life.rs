@@ -370,7 +370,7 @@ async fn an_expired_agent_comes_back_once_an_operator_approves() -> anyhow::Resu
     Ok(())
 }
 
-/// Makes the first agent's certificate one that ended an hour ago: on the agent's disk, and in the registry.
+/// Makes the first agent's certificate one that ended a minute ago: on the agent's disk, and in the registry.
 async fn expire(setting: &Setting) -> anyhow::Result<()> {
     let identity = setting.agents[0].folder.join("identity");
     let serial = setting.serial_on_disk(0)?;
@@ -383,14 +383,15 @@ async fn expire(setting: &Setting) -> anyhow::Result<()> {
     let mut leaf = forgery::template("spiffe://acme.picket.test/agent/edge", "edge.acme")?;
     leaf.serial_number = Some(SerialNumber::from(bytes?));
     leaf.not_before = forgery::from_now(-90 * 86_400);
-    leaf.not_after = forgery::from_now(-3_600);
+    // The authorities above it are hardly older.
+    leaf.not_after = forgery::from_now(-60);
     let key = KeyPair::from_pem(&std::fs::read_to_string(identity.join("identity.key"))?)?;
     let leaf = leaf.signed_by(&key, &issuer)?;
     std::fs::write(identity.join("leaf.pem"), pem::certificates([leaf.der()]))?;
 
     let store = Store::open(&setting.installation.folder().join("platform/picket.db")).await?;
     let mut write = store.write().await?;
-    let ended = write.now() - 3_600_000;
+    let ended = write.now() - 60_000;
     sqlx::query("UPDATE certificate SET not_after_at = $1 WHERE serial = $2")
         .bind(ended)
         .bind(&serial)
