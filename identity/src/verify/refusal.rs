@@ -88,6 +88,14 @@ pub struct Refusal {
     pub at: UnixTime,
 }
 
+/// A character as it may stand in a line: quotes as they are, for these texts are sentences; whatever could disturb a
+/// terminal escaped.
+fn shown(character: char) -> impl Iterator<Item = char> {
+    let plain = matches!(character, '\'' | '"').then_some(character);
+    let escaped = plain.is_none().then(|| character.escape_debug());
+    plain.into_iter().chain(escaped.into_iter().flatten())
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -103,7 +111,7 @@ impl Error for Refusal {}
 impl Refusal {
     pub(crate) fn new(reason: Reason, expected: impl Into<String>, got: &str, at: UnixTime) -> Self {
         // A peer's text reaches logs and terminals: no control characters, and no more than a line.
-        let got = got.chars().take(300).flat_map(char::escape_debug).collect();
+        let got = got.chars().take(300).flat_map(shown).collect();
         Self {
             reason,
             expected: expected.into(),
