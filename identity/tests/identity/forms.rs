@@ -6,7 +6,7 @@ use picket_identity::verify::{
     IssuerId, Reason, Trust, TrustError, verify_agent, verify_gateway_client, verify_platform,
 };
 use picket_issuing::hours;
-use rcgen::{CustomExtension, IsCa, SerialNumber};
+use rcgen::{BasicConstraints, CustomExtension, IsCa, SerialNumber};
 use rustls_pki_types::CertificateDer;
 
 use crate::forge::{AGENT, World, earlier};
@@ -70,6 +70,15 @@ fn refuses_bytes_after_the_content_of_an_extension() {
             matches!(refused, Err(ProfileError::BrokenExtension(_))),
             "{oid:?}: {refused:?}"
         );
+    }
+}
+
+#[test]
+fn refuses_a_ca_as_a_leaf_before_any_path_is_built() {
+    for is_ca in [BasicConstraints::Unconstrained, BasicConstraints::Constrained(0)] {
+        let leaf = World::new().forge_agent(|leaf| leaf.is_ca = IsCa::Ca(is_ca));
+        let refused = ProfileError::BasicConstraints("CA is true on a leaf");
+        assert_eq!(Leaf::parse(&leaf).unwrap_err(), refused);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use picket_identity::serve::{Limits, TurnedAway};
 use picket_identity::verify::{Reason, peer_alert};
 use rustls::client::ResolvesClientCert;
 use rustls::sign::CertifiedKey;
@@ -9,7 +10,7 @@ use rustls::{AlertDescription, SignatureScheme};
 
 use crate::forge::World;
 use crate::handshake::read_all;
-use crate::wire::{Event, Server, gateway_tls, raw_client, raw_credential};
+use crate::wire::{Event, Server, agent_tls, gateway_tls, raw_client, raw_credential};
 
 #[tokio::test]
 async fn a_client_without_a_certificate_hears_that_it_needs_one() {
@@ -79,4 +80,21 @@ async fn a_stranger_is_not_told_whose_port_it_is() {
     client.client_auth_cert_resolver = curious.clone();
     assert!(read_all(&server, client).await.is_err());
     assert_eq!(*curious.0.lock().unwrap(), Some(0), "names of CAs were sent");
+}
+
+#[tokio::test]
+async fn a_peer_beyond_the_half_open_ones_is_not_served() {
+    let world = World::new();
+    let limits = Limits {
+        half_open: 1,
+        ..Limits::default()
+    };
+    let tls = agent_tls(&world, &world.agent());
+    let mut server = Server::start(tls, limits).await;
+    // Connections are taken in their order, so this one has the only place.
+    let silent = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    let gateway = gateway_tls(&world.gateway_for("acme"), world.expects_agent());
+    assert!(server.dial(&gateway).await.is_err());
+    assert_eq!(server.event().await, Event::TurnedAway(TurnedAway::HalfOpen));
+    drop(silent);
 }

@@ -107,6 +107,8 @@ async fn a_client_names_nobody_in_its_first_message() {
     let tls = gateway_tls(&world.gateway_for("acme"), world.expects_agent());
     assert!(connect(&target, &tls, &DialLimits::default()).await.is_err());
     assert_eq!(*names.lock().unwrap(), [None]);
+    // An address isn't a name, so none is sent for it anyway. Were one dialled by name some day, none would be either.
+    assert!(!tls.rustls_config().enable_sni);
 }
 
 #[tokio::test]
@@ -126,4 +128,18 @@ async fn a_connection_ends_with_the_agents_certificate() {
     tokio::time::timeout(DEADLINE, connection.closed())
         .await
         .expect("still connected, after its certificate's end");
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_is_not_waited_for() {
+    let world = World::new();
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let gateway = gateway_tls(&world.gateway_for("acme"), world.expects_agent());
+    let limits = DialLimits {
+        tls: Duration::from_millis(200),
+        ..DialLimits::default()
+    };
+    let dialled = tokio::time::timeout(DEADLINE, connect(&address, &gateway, &limits)).await;
+    assert!(dialled.expect("still waiting").is_err());
 }
