@@ -83,6 +83,19 @@ fn refuses_a_ca_as_a_leaf_before_any_path_is_built() {
 }
 
 #[test]
+fn refuses_a_leaf_that_is_not_for_clients_before_any_path_is_built() {
+    use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
+    for (only, missing) in [
+        (ServerAuth, "clientAuth is missing"),
+        (ClientAuth, "serverAuth is missing"),
+    ] {
+        let leaf = World::new().forge_agent(|leaf| leaf.extended_key_usages = vec![only]);
+        let refused = ProfileError::ExtendedKeyUsage(missing);
+        assert_eq!(Leaf::parse(&leaf).unwrap_err(), refused);
+    }
+}
+
+#[test]
 fn refuses_a_path_length_on_a_leaf() {
     let leaf = World::new().forge_agent(|leaf| {
         leaf.is_ca = IsCa::NoCa;
