@@ -47,6 +47,30 @@ fn agent_links_no_database_ca_or_web_code() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A gateway has no key of a CA, no database, and nothing that could use either.
+#[test]
+fn gateway_links_no_database_ca_or_web_code() -> anyhow::Result<()> {
+    let tree = tree("picket-gateway")?;
+    assert!(
+        tree.contains("picket-identity"),
+        "this isn't the gateway's tree:\n{tree}"
+    );
+    for forbidden in [
+        "sqlx",
+        "libsqlite3-sys",
+        "picket-issuing",
+        "picket-platform",
+        "axum",
+        "askama",
+    ] {
+        let line = tree
+            .lines()
+            .find(|line| line.split(' ').next() == Some(forbidden));
+        assert_eq!(line, None, "the gateway depends on {forbidden}");
+    }
+    Ok(())
+}
+
 /// An agent never dials with gRPC: the client side of tonic isn't compiled into it.
 #[test]
 fn agent_has_no_grpc_client() -> anyhow::Result<()> {

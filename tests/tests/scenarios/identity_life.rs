@@ -32,7 +32,7 @@ impl Setting {
     }
 
     /// That the results of `edge/heartbeat` go on from here, without a hole, and were all good.
-    async fn goes_on(&self, tenant: &str) -> anyhow::Result<()> {
+    pub(crate) async fn goes_on(&self, tenant: &str) -> anyhow::Result<()> {
         let newest = |results: &[Value]| results.iter().filter_map(|result| result["seq"].as_u64()).max();
         let before = newest(&self.results(tenant, 1).await?).unwrap_or(0);
         wait::until(&format!("new results of {tenant}/edge"), || async {

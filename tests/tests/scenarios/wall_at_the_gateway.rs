@@ -3,6 +3,7 @@
 //! nothing stored, and disturbs nobody.
 
 use picket_identity::bundle::Identity;
+use picket_platform::store::Store;
 use picket_tests::enrolling;
 use picket_tests::forgery::{self, Forged, Stolen};
 use picket_tests::impostor::{Impostor, Speaks};
@@ -11,7 +12,7 @@ use picket_tests::simulated::SimulatedAgent;
 use picket_tests::wait;
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose, SanType,
+    KeyUsagePurpose, SanType, SerialNumber,
 };
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject as _};
 use tokio::net::TcpListener;
@@ -375,6 +376,62 @@ async fn every_impostor_is_refused_for_its_reason_and_nobody_else_is_disturbed()
     }
     drop(impostors);
     Ok(())
+}
+
+/// A registry that somebody tampered with, so that acme's agents are expected below globex's CA: the gateway believes the
+/// names in the CA's own certificate, and accepts neither globex's CA for acme's name nor acme's real agent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_registry_that_pairs_one_tenant_with_anothers_ca_gets_nobody_accepted() -> anyhow::Result<()> {
+    let setting = setting::with_agents_of(&["acme", "globex"]).await?;
+    let installation = &setting.installation;
+    let (listener, victim) = enrolled(&setting.platform, installation, "acme", "victim").await?;
+    let globex = installation.steal("tenant", Some("globex"))?;
+
+    let store = Store::open(&installation.folder().join("platform/picket.db")).await?;
+    let mut write = store.write().await?;
+    sqlx::query("UPDATE ca SET certificate = $1 WHERE kind = 'tenant' AND tenant = 'acme'")
+        .bind(globex.certificate().to_vec())
+        .execute(&mut *write)
+        .await?;
+    // As any change that gateways are to hear of.
+    picket_platform::store::installation::bump_trust(&mut write).await?;
+    write.commit().await?;
+    store.close().await;
+
+    // As the forger's own: with the serial number that the registry calls active.
+    let number = victim.verified().serial().as_bytes().to_vec();
+    let forged = globex.forge("spiffe://acme.picket.test/agent/victim", "victim.acme", |leaf| {
+        leaf.serial_number = Some(SerialNumber::from(number));
+    })?;
+    let _impostor = Impostor::start(listener, forged, &victim, Speaks::Well)?;
+    for (agent, causes) in [
+        ("victim", ["wrong_issuer", ""]),
+        ("edge", ["unknown_ca", "wrong_issuer"]),
+    ] {
+        let path = format!("/api/v1/tenants/acme/agents/{agent}");
+        wait::until(&format!("acme/{agent} to be refused"), || async {
+            let agent = setting.platform.api.get(&path).await?;
+            match causes
+                .iter()
+                .any(|cause| agent["reachability"]["cause"] == *cause && !cause.is_empty())
+            {
+                true => Ok(Some(())),
+                false => anyhow::bail!("it is {}", agent["reachability"]),
+            }
+        })
+        .await?;
+    }
+    let victim = setting
+        .platform
+        .api
+        .get("/api/v1/tenants/acme/agents/victim")
+        .await?;
+    assert_eq!(
+        victim["cursor"]["committed_seq"].as_u64().unwrap_or(0),
+        0,
+        "{victim}"
+    );
+    setting.goes_on("globex").await
 }
 
 async fn is_refused(platform: &Platform, case: &Case) -> anyhow::Result<()> {
