@@ -7,6 +7,7 @@
 )]
 
 mod agent_faces;
+mod authorities;
 mod awaiting;
 mod bundle_faces;
 mod chains;

@@ -8,6 +8,7 @@ use serde::Deserialize;
 /// By what they are about.
 const FILES: &[(&str, &str)] = &[
     ("verify.toml", include_str!("../../mutants/verify.toml")),
+    ("spire.toml", include_str!("../../mutants/spire.toml")),
     ("enrolling.toml", include_str!("../../mutants/enrolling.toml")),
     ("keeping.toml", include_str!("../../mutants/keeping.toml")),
     ("transport.toml", include_str!("../../mutants/transport.toml")),
