@@ -51,7 +51,9 @@ pub async fn keep(link: Link, credentials: Credentials, mut told: watch::Receive
         return keep_svid(link, credentials, told).await;
     };
     let mut renewal = Renewal::default();
-    let mut files = Files::look(&folder);
+    // As if they had never been looked at: what an operator replaced while the session was joined is read, too. What is
+    // installed here is read once more for the same reason, which changes nothing.
+    let mut files = Files(BTreeMap::new());
     let mut rng = StdRng::from_os_rng();
     loop {
         if renewal.is_due(&link.identity(), BootTime::now()) {
@@ -69,7 +71,6 @@ pub async fn keep(link: Link, credentials: Credentials, mut told: watch::Receive
                     telemetry::own_upkeep_failed("renewal", &error, Some(retry_in));
                 }
             }
-            files = Files::look(&folder);
         }
         tokio::select! {
             changed = told.changed() => {
@@ -81,7 +82,6 @@ pub async fn keep(link: Link, credentials: Credentials, mut told: watch::Receive
                 if let Err(error) = take_trust(&link, &trust).await {
                     telemetry::own_upkeep_failed("trust", &error, None);
                 }
-                files = Files::look(&folder);
             }
             () = tokio::time::sleep(LOOK_AGAIN) => {
                 let found = Files::look(&folder);

@@ -60,7 +60,6 @@ fn gateway_links_no_database_ca_or_web_code() -> anyhow::Result<()> {
         "libsqlite3-sys",
         "picket-issuing",
         "picket-platform",
-        "axum",
         "askama",
     ] {
         let line = tree
