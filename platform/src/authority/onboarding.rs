@@ -257,22 +257,9 @@ impl Authority {
         };
         let mut write = self.0.store.write().await?;
         let now = write.now();
-        let known = store::gateways::find(&mut write, name.as_str()).await?.is_some();
-        if known && !replace {
-            return Err(AuthorityError::Exists {
-                kind: "gateway",
-                name: name.to_string(),
-                hint: "; --replace gives it a new certificate in place of the old one",
-            });
-        }
-        if known {
-            store::certificates::revoke(&mut write, "gateway", None, name.as_str(), None).await?;
-            store::gateways::readmit(&mut write, name.as_str(), now).await?;
-            store::gateways::set_by_workload_api(&mut write, name.as_str(), false).await?;
-        } else {
-            let pool = store::registry::SHARED_POOL;
-            store::gateways::insert(&mut write, name.as_str(), pool, &id.to_string(), now).await?;
-        }
+        let hint = "; --replace gives it a new certificate in place of the old one";
+        let known = register_gateway(&mut write, name, &id, replace.then_some(()).ok_or(hint)).await?;
+        store::gateways::set_by_workload_api(&mut write, name.as_str(), false).await?;
         let (ca, authority) = self.issuer(&mut write, "gateway", None).await?;
         let issued = authority.issue_gateway(&key, name, LEAF_LIFETIME, unix_time(now))?;
         let record = Record {
@@ -373,6 +360,31 @@ impl Authority {
         write.commit().await?;
         Ok(issued)
     }
+}
+
+/// Registers a gateway, or takes its certificates from one that is registered, where it may be replaced; else the hint says
+/// what to do. Whether it was registered already.
+pub(super) async fn register_gateway(
+    write: &mut Write,
+    name: &GatewayName,
+    id: &SpiffeId,
+    replace: Result<(), &'static str>,
+) -> Result<bool, AuthorityError> {
+    let now = write.now();
+    let gateway = name.as_str();
+    if store::gateways::find(write, gateway).await?.is_none() {
+        let pool = store::registry::SHARED_POOL;
+        store::gateways::insert(write, gateway, pool, &id.to_string(), now).await?;
+        return Ok(false);
+    }
+    replace.map_err(|hint| AuthorityError::Exists {
+        kind: "gateway",
+        name: name.to_string(),
+        hint,
+    })?;
+    store::certificates::revoke(write, "gateway", None, gateway, None).await?;
+    store::gateways::readmit(write, gateway, now).await?;
+    Ok(true)
 }
 
 /// The shard of an agent: FNV-1a over tenant and name. It is written into the agent's row, so another function later

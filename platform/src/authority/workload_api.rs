@@ -3,6 +3,7 @@
 use picket_identity::name::GatewayName;
 use picket_identity::spiffe::SpiffeId;
 
+use super::onboarding::register_gateway;
 use super::{Authority, AuthorityError};
 use crate::events::Event;
 use crate::store;
@@ -26,21 +27,8 @@ impl Authority {
         };
         let mut write = self.0.store.write().await?;
         let now = write.now();
-        let known = store::gateways::find(&mut write, name.as_str()).await?.is_some();
-        if known && !replace {
-            return Err(AuthorityError::Exists {
-                kind: "gateway",
-                name: name.to_string(),
-                hint: "; --replace has its certificates come from the Workload API from now on",
-            });
-        }
-        if known {
-            store::certificates::revoke(&mut write, "gateway", None, name.as_str(), None).await?;
-            store::gateways::readmit(&mut write, name.as_str(), now).await?;
-        } else {
-            let pool = store::registry::SHARED_POOL;
-            store::gateways::insert(&mut write, name.as_str(), pool, &id.to_string(), now).await?;
-        }
+        let hint = "; --replace has its certificates come from the Workload API from now on";
+        let known = register_gateway(&mut write, name, &id, replace.then_some(()).ok_or(hint)).await?;
         store::gateways::set_by_workload_api(&mut write, name.as_str(), true).await?;
         // The gRPC ports look again at whom they turn away.
         store::installation::bump_trust(&mut write).await?;
